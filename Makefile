@@ -1,0 +1,161 @@
+# Causeway - make, make check, make demo; see README.md.
+#
+# Every folder becomes one static archive, objects lie in $(BUILD) as their
+# sources do in the tree, and a new file is picked up by itself.
+#
+#   make V=1              show the commands
+#   make WERROR=1         warnings are errors (as in make check)
+#   make SAN=address      AddressSanitizer and UBSan, into build-asan/
+#   make SAN=thread       ThreadSanitizer, into build-tsan/
+#   make DICOM_DIC=FILE   the PS3.6 dictionary, if DCMTK's is not found
+
+VERSION   := 0.1.0
+
+prefix     ?= /usr
+sbindir    ?= $(prefix)/sbin
+bindir     ?= $(prefix)/bin
+libdir     ?= $(prefix)/lib
+docdir     ?= $(prefix)/share/doc/causeway
+sysconfdir ?= /etc
+
+PKG_CONFIG ?= pkg-config
+INSTALL    ?= install
+CFLAGS     ?= -O2 -g
+CXXFLAGS   ?= $(CFLAGS)
+
+ifeq ($(SAN),address)
+BUILD ?= build-asan
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+else ifeq ($(SAN),thread)
+BUILD ?= build-tsan
+SANITIZE := -fsanitize=thread
+else ifeq ($(SAN),fuzzer)
+BUILD ?= build-fuzz
+SANITIZE := -fsanitize=fuzzer-no-link,address,undefined
+else ifneq ($(SAN),)
+$(error SAN is address or thread)
+endif
+BUILD ?= build
+
+# --- what is built of what -------------------------------------------------
+
+# Layers from top to bottom: the linker meets each archive once, in this order,
+# so an upward call stays undefined. tests/lint/layers says the same to the
+# includes.
+LAYERS := admin upload dimse destination http association study spool config \
+	dicom base
+
+folder   = $(if $(filter spool config,$(1)),$(1),gateway/$(1))
+sources  = $(wildcard $(1)/*.c $(1)/*.cc)
+objects  = $(patsubst %,$(BUILD)/%.o,$(basename $(call sources,$(1))))
+archives = $(patsubst %,$(BUILD)/lib%.a,$(1))
+
+PROGRAMS := $(if $(wildcard gateway/main.c),$(BUILD)/causewayd) \
+	$(if $(wildcard gateway/ctl/*.c),$(BUILD)/causewayctl)
+UNIT := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
+FUZZERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+# VR, keyword and multiplicity of every tag, from the dictionary that DCMTK
+# installs; nothing reads that file at run time.
+DICOM_DIC ?= $(firstword $(wildcard /usr/share/libdcmtk*/dicom.dic \
+	/usr/share/dcmtk*/dicom.dic /usr/local/share/dcmtk*/dicom.dic))
+DICT := $(if $(wildcard gateway/dicom/gen-dict.awk),$(BUILD)/gen/dict_table)
+
+# --- compiler and linker ---------------------------------------------------
+
+PACKAGES := libcurl openssl sqlite3 yaml-0.1 libevent libevent_pthreads jansson \
+	expat libxxhash zlib
+LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null) -lm
+# Debian's dcmtk.pc asks for packages that nothing here needs.
+DCMTK_LIBS := -ldcmtls -ldcmnet -ldcmdata -loflog -lofstd
+
+knows = $(shell echo | $(CC) -Werror $(1) -x c -c -o /dev/null - 2>/dev/null && \
+	echo '$(1)')
+
+HARDEN := -fPIE -fstack-protector-strong $(call knows,-fstack-clash-protection) \
+	$(call knows,-fcf-protection) $(call knows,-mbranch-protection=standard)
+ifeq ($(SANITIZE)$(filter -O0,$(CFLAGS)),)
+HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+endif
+
+WARN := -Wall -Wextra -Wshadow -Wpointer-arith -Wwrite-strings -Wvla -Wformat=2
+WARN_C := $(WARN) -Wstrict-prototypes -Wmissing-prototypes
+
+COMMON := -I. -D_GNU_SOURCE -DCAUSEWAY_VERSION=\"$(VERSION)\" -pthread \
+	$(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null) $(HARDEN) \
+	$(SANITIZE) $(if $(SANITIZE),-fno-omit-frame-pointer)
+C_FLAGS   := -std=gnu17 $(WARN_C) $(COMMON) $(CPPFLAGS) $(CFLAGS)
+CXX_FLAGS := -std=gnu++17 $(WARN) $(COMMON) $(CPPFLAGS) $(CXXFLAGS)
+LD_FLAGS  := -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZE) \
+	$(LDFLAGS)
+ERROR := $(if $(filter 1,$(WERROR)),-Werror)
+
+say = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' $(1) $@;)
+
+# --- rules -----------------------------------------------------------------
+
+all: $(PROGRAMS)
+
+$(BUILD)/causewayd: $(BUILD)/gateway/main.o $(call archives,$(LAYERS))
+	$(call say,LD)$(CXX) $(LD_FLAGS) -o $@ $^ $(DCMTK_LIBS) $(LIBS)
+
+$(BUILD)/causewayctl: $(call objects,gateway/ctl) \
+    $(call archives,spool dicom base)
+	$(call say,LD)$(CC) $(LD_FLAGS) -o $@ $^ $(LIBS)
+
+$(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o \
+    $(call archives,$(LAYERS))
+	$(call say,LD)$(CXX) $(LD_FLAGS) -o $@ $^ $(DCMTK_LIBS) $(LIBS) -lcmocka
+
+$(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o \
+    $(call archives,$(LAYERS))
+	$(call say,LD)$(CXX) $(LD_FLAGS) -fsanitize=fuzzer -o $@ $^ $(DCMTK_LIBS) \
+	    $(LIBS)
+
+.SECONDEXPANSION:
+$(BUILD)/lib%.a: $$(call objects,$$(call folder,$$*)) \
+    $$(if $$(filter dicom,$$*),$$(addsuffix .o,$$(DICT)))
+	@mkdir -p $(@D)
+	$(call say,AR)rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(C_FLAGS) $(ERROR) -MMD -MP -c -o $@ $<
+
+$(BUILD)/%.o: %.cc $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CXX)$(CXX) $(CXX_FLAGS) $(ERROR) -MMD -MP -c -o $@ $<
+
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(BUILD)/flags
+	$(call say,CC)$(CC) $(C_FLAGS) $(ERROR) -MMD -MP -c -o $@ $<
+
+$(BUILD)/gen/dict_table.c: gateway/dicom/gen-dict.awk $(DICOM_DIC)
+	@mkdir -p $(@D)
+	@test -n "$(DICOM_DIC)" || { echo "No dicom.dic found: install DCMTK" \
+	    "or say DICOM_DIC=FILE" >&2; exit 1; }
+	$(call say,GEN)LC_ALL=C awk -f $< $(DICOM_DIC) >$@.tmp && mv $@.tmp $@
+
+# Changes when the flags do, and then everything is compiled anew. -Werror does
+# not count, so that make and make check share their objects.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@$(PKG_CONFIG) --exists --print-errors $(PACKAGES) || { echo \
+	    "Libraries are missing: packaging/install-deps build" >&2; exit 1; }
+	@printf '%s\n' $(CC) $(C_FLAGS) $(CXX) $(CXX_FLAGS) $(LD_FLAGS) >$@.$$$$; \
+	    if cmp -s $@.$$$$ $@; then rm -f $@.$$$$; else mv $@.$$$$ $@; fi
+
+# --- tests -----------------------------------------------------------------
+
+unit-programs: $(UNIT)
+
+unit: $(UNIT)
+	@for t in $(sort $(UNIT)); do echo "== $$t"; $$t || exit 1; done
+
+clean:
+	rm -rf build build-asan build-tsan build-fuzz
+
+FORCE:
+.SECONDARY:
+.PHONY: all unit unit-programs clean FORCE
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
