@@ -68,8 +68,8 @@ int dicom_scan_end(struct dicom_scan *s);
 /* Why it failed, for people, in static or scanner-owned memory; "" if not. */
 const char *dicom_scan_reason(const struct dicom_scan *s);
 
-/* How many of the next bytes are plain value of the current element that nobody
- * needs to look at: the caller may lseek over them and say so. */
+/* How many of the next bytes are plain value of the current element: a caller
+ * whose .value does not need them may lseek over them and say so. */
 uint64_t dicom_scan_skippable(const struct dicom_scan *s);
 void	 dicom_scan_skipped(struct dicom_scan *s, uint64_t len);
 
