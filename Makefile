@@ -39,11 +39,10 @@ BUILD ?= build
 
 # --- what is built of what -------------------------------------------------
 
-# Layers from top to bottom: the linker meets each archive once, in this order,
-# so an upward call stays undefined. tests/lint/layers says the same to the
-# includes.
-LAYERS := admin upload dimse destination http association study spool config \
-	dicom base
+# The folders, and what each may use, from tests/lint/layers: the linker meets
+# each archive once, top to bottom, so an upward call stays undefined.
+needs  = $(filter-out $(1):,$(shell grep '^$(1):' tests/lint/layers))
+LAYERS := $(call needs,main)
 
 folder   = $(if $(filter spool config,$(1)),$(1),gateway/$(1))
 sources  = $(wildcard $(1)/*.c $(1)/*.cc)
@@ -52,6 +51,7 @@ archives = $(patsubst %,$(BUILD)/lib%.a,$(1))
 
 PROGRAMS := $(if $(wildcard gateway/main.c),$(BUILD)/causewayd) \
 	$(if $(wildcard gateway/ctl/*.c),$(BUILD)/causewayctl)
+# tests/unit/test_spool_find.c needs the spool and what that needs, no more.
 UNIT := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 FUZZERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -100,12 +100,8 @@ $(BUILD)/causewayd: $(BUILD)/gateway/main.o $(call archives,$(LAYERS))
 	$(call say,LD)$(CXX) $(LD_FLAGS) -o $@ $^ $(DCMTK_LIBS) $(LIBS)
 
 $(BUILD)/causewayctl: $(call objects,gateway/ctl) \
-    $(call archives,spool dicom base)
+    $(call archives,$(call needs,ctl))
 	$(call say,LD)$(CC) $(LD_FLAGS) -o $@ $^ $(LIBS)
-
-$(UNIT): $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o \
-    $(call archives,$(LAYERS))
-	$(call say,LD)$(CXX) $(LD_FLAGS) -o $@ $^ $(DCMTK_LIBS) $(LIBS) -lcmocka
 
 $(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o \
     $(call archives,$(LAYERS))
@@ -113,6 +109,11 @@ $(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o \
 	    $(LIBS)
 
 .SECONDEXPANSION:
+tested = $(word 2,$(subst _, ,$(notdir $(1))))
+$(UNIT): %: %.o $$(call archives,$$(call tested,$$*) \
+    $$(call needs,$$(call tested,$$*)))
+	$(call say,LD)$(CXX) $(LD_FLAGS) -o $@ $^ $(DCMTK_LIBS) $(LIBS) -lcmocka
+
 $(BUILD)/lib%.a: $$(call objects,$$(call folder,$$*)) \
     $$(if $$(filter dicom,$$*),$$(addsuffix .o,$$(DICT)))
 	@mkdir -p $(@D)
