@@ -147,16 +147,69 @@ $(BUILD)/flags: FORCE
 
 # --- tests -----------------------------------------------------------------
 
+# What follows starts make again (+), for what is only then known to be needed.
+check:
+	@packaging/install-deps check
+	+@tests/run
+
+# Also what needs more than packages: it is skipped by make check.
+check-all:
+	@packaging/install-deps check
+	+@CAUSEWAY_CHECK_ALL=1 tests/run
+
+unit:
+	+@tests/run unit
+
+lint:
+	@tests/lint/check-layers
+	@tests/lint/check-style
+
+demo bench:
+	@packaging/install-deps check
+	+@$(MAKE) --no-print-directory all
+	+@CAUSEWAY_BUILD=$(abspath $(BUILD)) tests/$@/run
+
+# Every fuzzer for FUZZ_TIME seconds; what it finds stays in build-fuzz/.
+FUZZ_TIME ?= 60
+fuzz:
+	+@$(MAKE) --no-print-directory CC=clang CXX=clang++ SAN=fuzzer fuzz-programs
+	@set -e; for f in $(FUZZERS:$(BUILD)/%=build-fuzz/%); do \
+	    mkdir -p $$f.corpus; echo "== $$f"; \
+	    $$f -max_total_time=$(FUZZ_TIME) -artifact_prefix=$$f- $$f.corpus; done
+
 unit-programs: $(UNIT)
 
-unit: $(UNIT)
-	@for t in $(sort $(UNIT)); do echo "== $$t"; $$t || exit 1; done
+fuzz-programs: $(FUZZERS)
+
+print-build:
+	@echo $(BUILD)
+
+# --- installation ----------------------------------------------------------
+
+install: all
+	$(INSTALL) -d $(addprefix $(DESTDIR),$(sbindir) $(bindir) $(docdir) \
+	    $(libdir)/systemd/system $(libdir)/sysusers.d $(libdir)/tmpfiles.d \
+	    $(sysconfdir)/causeway)
+	$(INSTALL) $(BUILD)/causewayd $(DESTDIR)$(sbindir)
+	$(INSTALL) $(BUILD)/causewayctl $(DESTDIR)$(bindir)
+	sed 's|/usr/sbin/|$(sbindir)/|; s|/etc/causeway/|$(sysconfdir)/causeway/|' \
+	    systemd/causeway.service \
+	    >$(DESTDIR)$(libdir)/systemd/system/causeway.service
+	$(INSTALL) -m 644 systemd/causeway.sysusers \
+	    $(DESTDIR)$(libdir)/sysusers.d/causeway.conf
+	$(INSTALL) -m 644 systemd/causeway.tmpfiles \
+	    $(DESTDIR)$(libdir)/tmpfiles.d/causeway.conf
+	$(INSTALL) -m 644 README.md LICENSE config/causeway.yaml \
+	    $(wildcard docs/*.md) $(DESTDIR)$(docdir)
+	test -e $(DESTDIR)$(sysconfdir)/causeway/causeway.yaml || \
+	    $(INSTALL) -m 644 config/causeway.yaml $(DESTDIR)$(sysconfdir)/causeway
 
 clean:
 	rm -rf build build-asan build-tsan build-fuzz
 
 FORCE:
 .SECONDARY:
-.PHONY: all unit unit-programs clean FORCE
+.PHONY: all check check-all unit lint demo bench fuzz unit-programs \
+	fuzz-programs print-build install clean FORCE
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
