@@ -1,0 +1,114 @@
+/* uid.c - predicates for UIDs and titles, the trimming that every comparison
+ * begins with, and the pattern language of titles in the configuration.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "gateway/dicom/uid.h"
+
+static bool
+is_padding(char c)
+{
+	return c == ' ' || c == '\0';
+}
+
+static bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+int
+dicom_trim(const void *src, size_t len, char *dst, size_t dst_size)
+{
+	const char *s = src;
+
+	while (len > 0 && is_padding(s[len - 1]))
+		len--;
+	while (len > 0 && is_padding(s[0])) {
+		s++;
+		len--;
+	}
+	if (len >= dst_size)
+		return -EMSGSIZE;
+	if (len > 0 && memchr(s, '\0', len) != NULL)
+		return -EINVAL;
+	if (len > 0)
+		memcpy(dst, s, len);
+	dst[len] = '\0';
+	return 0;
+}
+
+bool
+dicom_uid_ok(const char *uid)
+{
+	size_t len = strnlen(uid, DICOM_UID_MAX + 1), begin = 0;
+
+	if (len == 0 || len > DICOM_UID_MAX)
+		return false;
+	for (size_t i = 0; i <= len; i++) {
+		if (i < len && is_digit(uid[i]))
+			continue;
+		if (i < len && uid[i] != '.')
+			return false;
+		/* A component is not empty, and begins with 0 only when it is 0. */
+		if (i == begin || (uid[begin] == '0' && i - begin > 1))
+			return false;
+		begin = i + 1;
+	}
+	return true;
+}
+
+bool
+dicom_uid_tolerable(const char *uid)
+{
+	size_t len = strnlen(uid, DICOM_UID_MAX + 1);
+
+	if (len == 0 || len > DICOM_UID_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (uid[i] <= ' ' || uid[i] > '~')
+			return false;
+	}
+	return true;
+}
+
+bool
+dicom_title_ok(const char *title)
+{
+	size_t len = strnlen(title, DICOM_TITLE_MAX + 1);
+
+	if (len == 0 || len > DICOM_TITLE_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (title[i] < ' ' || title[i] > '~' || title[i] == '\\')
+			return false;
+	}
+	return title[0] != ' ' && title[len - 1] != ' ';
+}
+
+/* Only the last `*` is ever tried again, so hostile text costs no more than the
+ * product of the lengths. */
+bool
+dicom_glob_match(const char *pattern, const char *text)
+{
+	const char *star = NULL, *mark = NULL;
+
+	while (*text != '\0') {
+		if (*pattern == '*') {
+			star = pattern++;
+			mark = text;
+		} else if (*pattern == '?' || *pattern == *text) {
+			pattern++;
+			text++;
+		} else if (star != NULL) {
+			pattern = star + 1;
+			text = ++mark;
+		} else {
+			return false;
+		}
+	}
+	while (*pattern == '*')
+		pattern++;
+	return *pattern == '\0';
+}
