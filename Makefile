@@ -172,6 +172,7 @@ demo bench:
 # Every fuzzer for FUZZ_TIME seconds; what it finds stays in build-fuzz/.
 FUZZ_TIME ?= 60
 fuzz:
+	@packaging/install-deps dev
 	+@$(MAKE) --no-print-directory CC=clang CXX=clang++ SAN=fuzzer fuzz-programs
 	@set -e; for f in $(FUZZERS:$(BUILD)/%=build-fuzz/%); do \
 	    mkdir -p $$f.corpus; echo "== $$f"; \

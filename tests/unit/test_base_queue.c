@@ -165,9 +165,11 @@ add_numbers(void *arg)
 	void *got[7];
 	size_t n;
 
-	while ((n = queue_pop_many(arg, got, 7, CLOCK_NEVER)) > 0)
+	do {
+		n = queue_pop_many(arg, got, 7, CLOCK_NEVER);
 		for (size_t i = 0; i < n; i++)
 			sum += (uintptr_t)got[i];
+	} while (n > 0);
 	return (void *)sum;
 }
 
