@@ -200,10 +200,10 @@ install: all
 	    $(DESTDIR)$(libdir)/sysusers.d/causeway.conf
 	$(INSTALL) -m 644 systemd/causeway.tmpfiles \
 	    $(DESTDIR)$(libdir)/tmpfiles.d/causeway.conf
-	$(INSTALL) -m 644 README.md LICENSE config/causeway.yaml \
+	$(INSTALL) -m 644 README.md LICENSE packaging/causeway.yaml \
 	    $(wildcard docs/*.md) $(DESTDIR)$(docdir)
 	test -e $(DESTDIR)$(sysconfdir)/causeway/causeway.yaml || \
-	    $(INSTALL) -m 644 config/causeway.yaml $(DESTDIR)$(sysconfdir)/causeway
+	    $(INSTALL) -m 644 packaging/causeway.yaml $(DESTDIR)$(sysconfdir)/causeway
 
 clean:
 	rm -rf build build-asan build-tsan build-fuzz
