@@ -54,6 +54,7 @@ static const struct {
 	TEXT(head.syntax, 72),
 	TEXT(study_uid, 72),
 	TEXT(series_uid, 72),
+	TEXT(head.assume_charset, 40),
 };
 
 uint64_t

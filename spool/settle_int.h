@@ -60,4 +60,7 @@ uint64_t settle_size(const struct settle_log *log);
 int  settle_compact(struct settle_log *log,
 	 bool (*keep)(void *arg, const struct settle_entry *e), void *arg);
 
+/* Without a lock and without writing, for salvage. 0 if there is no log. */
+int  settle_read(int dirfd, settle_fn *fn, void *arg, uint64_t *ret_bad);
+
 #endif
