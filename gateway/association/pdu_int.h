@@ -1,0 +1,47 @@
+/* pdu_int.h - the fence in front of DCMTK: what a PDU must be before it is let
+ * through. Pure: bytes in, a verdict out.
+ */
+#ifndef CW_ASSOCIATION_PDU_INT_H
+#define CW_ASSOCIATION_PDU_INT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/dicom/uid.h"
+
+#define PDU_HEAD 6
+
+enum pdu_type {		/* PS3.8 section 9.3 */
+	PDU_ASSOCIATE_RQ = 1, PDU_ASSOCIATE_AC, PDU_ASSOCIATE_RJ, PDU_DATA,
+	PDU_RELEASE_RQ, PDU_RELEASE_RP, PDU_ABORT,
+};
+
+#define PDU_REQUEST_MAX (1024 * 1024)	/* body of an A-ASSOCIATE-RQ */
+
+static inline uint32_t
+pdu_length(const uint8_t head[PDU_HEAD])
+{
+	return (uint32_t)head[2] << 24 | (uint32_t)head[3] << 16 |
+	    (uint32_t)head[4] << 8 | head[5];
+}
+
+#define PDU_SYNTAXES_MAX 8192	/* in all contexts: DCMTK takes 160 bytes for each */
+
+/* What DCMTK reads over in an A-ASSOCIATE-RQ. */
+#define PDU_PROVED_MAX 128
+struct pdu_extras {
+	bool	 wants_async;
+	uint8_t	 user_identity;
+	unsigned n_proved;	/* abstract syntaxes that are storage (0x57) */
+	char	 proved[PDU_PROVED_MAX][DICOM_UID_MAX + 1];
+};
+
+/* Walks the whole PDU, header included: every length must fit into what holds
+ * it, contexts 1 to 128 of them, each with an abstract and at least one transfer
+ * syntax. Items that DCMTK mishandles are renamed in place to a type that it
+ * skips. 0, or -EPROTO with *ret_why for people. */
+int pdu_check_request(uint8_t *pdu, size_t len, struct pdu_extras *ret,
+    const char **ret_why);
+
+#endif
