@@ -1,0 +1,258 @@
+/* policy.c - who may associate, and for what (rules 16, 17, 18, 19, 21).
+ *
+ * Reject codes are those of PS3.8 table 9-21. A title that is known from another
+ * address is "not recognized" to the peer; the text for people tells the
+ * difference.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/dimse/policy_int.h"
+
+enum user_reason {		/* source 1 */
+	NO_REASON = 1, WRONG_APPLICATION_CONTEXT = 2, CALLING_UNKNOWN = 3,
+	CALLED_UNKNOWN = 7,
+};
+enum presentation_reason { LOCAL_LIMIT = 2 };	/* source 3 */
+
+static void __attribute__((format(printf, 3, 4)))
+refuse(struct policy_verdict *v, enum user_reason reason, const char *fmt, ...)
+{
+	va_list ap;
+
+	v->accept = false;
+	v->result = ASSOC_REJECT_PERMANENT;
+	v->source = ASSOC_BY_USER;
+	v->reason = reason;
+	va_start(ap, fmt);
+	(void)vsnprintf(v->why, sizeof(v->why), fmt, ap);
+	va_end(ap);
+}
+
+static bool
+has_string(const struct config_strings *list, const char *s)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (strcmp(list->v[i], s) == 0)
+			return true;
+	return false;
+}
+
+/* Prefix length of the most specific network that has the address, 0 for an entry
+ * without any, -1 when none has it. */
+static int
+match_address(const struct config_peer *p, const char *address)
+{
+	int best = -1, bits;
+
+	if (p->address.n == 0)
+		return 0;
+	for (size_t i = 0; i < p->address.n; i++) {
+		if (!config_network_has(p->address.v[i], address))
+			continue;
+		bits = config_network_bits(p->address.v[i]) + 1;
+		if (bits > best)
+			best = bits;
+	}
+	return best;
+}
+
+const struct config_peer *
+policy_find_peer(const struct config *cfg, const char *title, const char *address,
+    bool *ret_title)
+{
+	const struct config_peer *best = NULL, *p;
+	int best_rank = -1, rank;
+	bool exact, named = false;
+
+	for (size_t i = 0; i < cfg->peers.n; i++) {
+		p = cfg->peers.v[i];
+		exact = strcmp(p->ae_title, title) == 0;
+		named |= exact;
+		if (!exact && strcmp(p->ae_title, "*") != 0)
+			continue;
+		rank = match_address(p, address);
+		if (rank >= 0 && exact)
+			rank += 1000;	/* a title outweighs any prefix */
+		if (rank > best_rank) {
+			best = p;
+			best_rank = rank;
+		}
+	}
+	*ret_title = named;
+	return best;
+}
+
+bool
+policy_subject_has(const char *subject, const char *needle)
+{
+	size_t len = strlen(needle);
+	const char *at = subject;
+	char before, after;
+
+	if (len == 0)
+		return false;
+	for (; (at = strstr(at, needle)) != NULL; at++) {
+		before = at == subject ? ',' : at[-1];
+		after = at[len] == '\0' ? ',' : at[len];
+		if (at - subject >= 2 && at[-2] == '\\')
+			before = '\0';	/* an escaped comma is part of a value */
+		if ((before == ',' || before == '+') &&
+		    (after == ',' || after == '+'))
+			return true;
+	}
+	return false;
+}
+
+static bool
+check_tls(const struct config_peer *p, const struct assoc_request *rq,
+    struct policy_verdict *v)
+{
+	if (p->tls == NULL)
+		return true;
+	if (rq->tls_version == NULL && p->tls->required) {
+		refuse(v, NO_REASON, "%s must use TLS", rq->calling);
+		return false;
+	}
+	if (rq->tls_version == NULL || p->tls->subject == NULL)
+		return true;
+	if (rq->tls_subject == NULL ||
+	    !policy_subject_has(rq->tls_subject, p->tls->subject)) {
+		refuse(v, CALLING_UNKNOWN, "%s is bound to the certificate of %s, "
+		    "this one is of %.60s", rq->calling, p->tls->subject,
+		    rq->tls_subject != NULL && rq->tls_subject[0] != '\0'
+		    ? rq->tls_subject : "nobody");
+		return false;
+	}
+	return true;
+}
+
+static void
+judge_peer(const struct config *cfg, const struct assoc_request *rq,
+    struct policy_verdict *v)
+{
+	bool named;
+
+	v->peer = policy_find_peer(cfg, rq->calling, rq->address, &named);
+	v->known = v->peer != NULL;
+	if (v->peer == NULL && cfg->access == CONFIG_ACCESS_OPEN) {
+		v->allow = CONFIG_ALLOW_ECHO | CONFIG_ALLOW_STORE;
+		return;
+	}
+	if (v->peer == NULL) {
+		refuse(v, CALLING_UNKNOWN, named
+		    ? "calling title %s is not allowed from %s"
+		    : "calling title %s (from %s) is not listed in peers",
+		    rq->calling, rq->address);
+		return;
+	}
+	v->allow = v->peer->allow;
+	if (!check_tls(v->peer, rq, v))
+		return;
+	if (v->allow == 0)
+		refuse(v, NO_REASON, "%s is allowed no service", rq->calling);
+}
+
+static void
+choose_limits(const struct config *cfg, struct policy_verdict *v)
+{
+	const struct config_gateway *g = cfg->gateway;
+	const struct config_peer *p = v->peer;
+	uint64_t message = g->message_timeout_ms, idle = g->idle_timeout_ms,
+		 pdu = g->max_pdu;
+
+	if (p != NULL && p->message_timeout_ms != 0)
+		message = p->message_timeout_ms;
+	if (p != NULL && p->idle_timeout_ms != 0)
+		idle = p->idle_timeout_ms;
+	if (p != NULL && p->max_pdu != 0)
+		pdu = p->max_pdu;
+	v->message_ms = (int64_t)message;
+	v->idle_ms = (int64_t)idle;
+	v->max_pdu = (uint32_t)pdu;
+}
+
+void
+policy_judge(const struct config *cfg, const struct assoc_request *rq,
+    struct policy_verdict *ret)
+{
+	const struct config_gateway *g = cfg->gateway;
+
+	*ret = (struct policy_verdict){ .accept = true };
+	judge_peer(cfg, rq, ret);
+	choose_limits(cfg, ret);
+	/* Later ones outrank earlier ones in what the peer is told. */
+	if (g->called == CONFIG_CALLED_LISTED &&
+	    !has_string(&g->ae_titles, rq->called))
+		refuse(ret, CALLED_UNKNOWN, "called title %s is not one of ours",
+		    rq->called);
+	if (!rq->right_application)
+		refuse(ret, WRONG_APPLICATION_CONTEXT,
+		    "the application context is not DICOM's");
+}
+
+static void
+defer(struct policy_verdict *v, const char *why)
+{
+	v->accept = false;
+	v->result = ASSOC_REJECT_TRANSIENT;
+	v->source = ASSOC_BY_PRESENTATION;
+	v->reason = LOCAL_LIMIT;
+	(void)snprintf(v->why, sizeof(v->why), "%s", why);
+}
+
+void
+policy_limit(const struct config *cfg, unsigned running, enum spool_space space,
+    struct policy_verdict *v)
+{
+	if (!v->accept)
+		return;
+	if (running >= cfg->gateway->max_associations)
+		defer(v, "all associations are in use (gateway.max_associations)");
+	else if (space != SPOOL_SPACE_GOOD)
+		defer(v, "the spool's disk is nearly full (spool.reserve)");
+}
+
+static bool
+matches_any(const struct config_strings *globs, const char *title)
+{
+	if (globs->n == 0)
+		return true;
+	for (size_t i = 0; i < globs->n; i++)
+		if (dicom_glob_match(globs->v[i], title))
+			return true;
+	return false;
+}
+
+static bool
+can_be_routed(const struct config *cfg, const char *calling, const char *called)
+{
+	const struct config_route *r;
+
+	for (size_t i = 0; i < cfg->routes.n; i++) {
+		r = cfg->routes.v[i];
+		if (!matches_any(&r->from, calling) ||
+		    !matches_any(&r->called, called))
+			continue;
+		if (r->to.n > 0)
+			return true;
+		if (r->final && r->modality.n == 0)
+			return false;
+	}
+	return cfg->routes.n == 0;
+}
+
+const char *
+policy_unroutable(const struct config *cfg, const char *calling,
+    const char *called)
+{
+	if (cfg->unrouted == CONFIG_UNROUTED_HOLD && cfg->unrouted_written)
+		return NULL;
+	if (cfg->destinations.n == 0)
+		return "the gateway has no destination configured";
+	if (cfg->unrouted == CONFIG_UNROUTED_REFUSE &&
+	    !can_be_routed(cfg, calling, called))
+		return "no route leads anywhere for this sender";
+	return NULL;
+}
