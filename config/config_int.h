@@ -53,6 +53,7 @@ struct node *config_node_new(struct config_check *c, const struct node *section,
     const char *key, enum node_type type);
 const struct node *config_node_get(const struct node *section, const char *key);
 const struct node *config_node_item(const struct node *list, size_t i);
+bool config_node_is_value(const struct node *n);	/* text, and some of it */
 
 /* ---- problem.c --------------------------------------------------------- */
 
@@ -86,8 +87,14 @@ void config_describe_wanted(const struct config_option *o, struct buf *b);
 /* The entry nearest to a misspelt name, NULL if none is near. */
 const char *config_suggest(const char *name, const char *const *known, size_t n);
 
-/* ---- read.c ------------------------------------------------------------ */
+/* ---- field.c, read.c --------------------------------------------------- */
 
+/* Any option but sections, lists and kinds. */
+void config_read_value(struct config_check *c, const struct config_option *o,
+    const struct node *n, void *field);
+/* "found ...; wanted ..."; why may be NULL. */
+void config_report_wrong(struct config_check *c, const struct config_option *o,
+    const struct node *n, const char *why);
 /* Fills *base by the section's tables; problems are in c. */
 void config_read_section(struct config_check *c, const struct node *n,
     const struct config_section *s, void *base);

@@ -353,10 +353,15 @@ struct node *
 config_document(struct config_check *c, const char *text, size_t len,
     unsigned first_line)
 {
-	struct builder b = { .c = c, .source = text, .source_len = len,
-		.first_line = first_line };
+	struct builder b = { .c = c, .first_line = first_line };
 	int r;
 
+	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+		text += 3;	/* what some editors put in front of UTF-8 */
+		len -= 3;
+	}
+	b.source = text;
+	b.source_len = len;
 	if (!yaml_parser_initialize(&b.yaml)) {
 		config_line_problem(c, first_line, "out of memory");
 		return NULL;
@@ -411,4 +416,10 @@ config_node_item(const struct node *list, size_t i)
 	for (n = list->first; n != NULL && i > 0; n = n->next)
 		i--;
 	return n;
+}
+
+bool
+config_node_is_value(const struct node *n)
+{
+	return n->type == NODE_TEXT && n->text[0] != '\0';
 }
