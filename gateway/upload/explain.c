@@ -1,0 +1,111 @@
+/* explain.c - why a study is not there yet, in one sentence for people. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "gateway/base/cleanup.h"
+#include "gateway/base/clock.h"
+#include "gateway/upload/upload_int.h"
+
+struct explain {
+	struct upload *u;
+	struct buf *out;
+	bool held;
+};
+
+static void
+add_clock(struct buf *b, int64_t wall_ms)
+{
+	time_t t = (time_t)(wall_ms / 1000);
+	struct tm tm;
+	char text[16];
+
+	if (localtime_r(&t, &tm) != NULL &&
+	    strftime(text, sizeof(text), "%H:%M:%S", &tm) > 0)
+		(void)buf_add_str(b, text);
+}
+
+static int
+note_held(void *arg, const struct spool_study *s)
+{
+	struct explain *e = arg;
+
+	e->held = s->held;
+	return 0;
+}
+
+static void
+explain_waiting(struct explain *e, uint64_t study)
+{
+	int64_t now = clock_boot_ms();
+
+	LOCK_SCOPE(&e->u->mu);
+	for (size_t i = 0; i < e->u->n_waiting; i++) {
+		const struct waiting_study *w = &e->u->waiting[i];
+
+		if (w->study != study || w->complete_at_ms <= now)
+			continue;
+		(void)buf_add_str(e->out, "waiting for more images until ");
+		add_clock(e->out, clock_wall_ms() + (w->complete_at_ms - now));
+		return;
+	}
+}
+
+static void
+explain_lane(struct explain *e, const struct lane *l)
+{
+	const struct upload_destination *d = &l->shown;
+
+	switch (d->state) {
+	case UPLOAD_UP:
+		(void)buf_printf(e->out, "on its way to %s", l->name);
+		break;
+	case UPLOAD_HELD:
+		(void)buf_printf(e->out, "%s is held by an operator", l->name);
+		break;
+	case UPLOAD_DOWN:
+	case UPLOAD_BUSY:
+		(void)buf_printf(e->out, "%s is %s (%s); next try at ", l->name,
+		    upload_state_name(d->state), d->reason);
+		add_clock(e->out, d->next_try_ms);
+		break;
+	}
+}
+
+static int
+explain_progress(void *arg, const struct spool_progress *p)
+{
+	struct explain *e = arg;
+	struct lane *l;
+
+	if (p->owed == 0)
+		return 0;
+	if (e->out->len > 0)
+		(void)buf_add_str(e->out, "; ");
+	LOCK_SCOPE(&e->u->mu);
+	TAILQ_FOREACH(l, &e->u->lanes, link) {
+		if (strcmp(l->name, p->destination) == 0) {
+			explain_lane(e, l);
+			return 0;
+		}
+	}
+	(void)buf_printf(e->out, "owed to %s, which the configuration no longer has",
+	    p->destination);
+	return 0;
+}
+
+void
+upload_explain(struct upload *u, uint64_t study, char *buf, size_t size)
+{
+	struct buf out = BUF_INIT(4096);
+	struct explain e = { .u = u, .out = &out };
+
+	(void)spool_study_by_id(u->sp, study, note_held, &e);
+	if (e.held)
+		(void)buf_add_str(&out, "held by an operator");
+	explain_waiting(&e, study);
+	if (!e.held)
+		(void)spool_study_progress(u->sp, study, explain_progress, &e);
+	(void)snprintf(buf, size, "%s", out.data != NULL ? out.data : "");
+	buf_free(&out);
+}

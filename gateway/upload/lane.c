@@ -1,0 +1,364 @@
+/* lane.c - one destination: its state, its transfer threads, its probe.
+ *
+ * States, and what moves between them (lane_heard and lane_probed alone):
+ *
+ *   UP    requests go out, as many as it has connections; after an outage one at
+ *	   a time until one has succeeded
+ *   DOWN  unreachable, unauthorized, or failing whatever it is given: a probe, at
+ *	   intervals that grow with the outage, decides when to try again
+ *   BUSY  it asked for a pause (429, 503)
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/base/cleanup.h"
+#include "gateway/base/clock.h"
+#include "gateway/base/log.h"
+#include "gateway/base/metrics.h"
+#include "gateway/upload/upload_int.h"
+
+#define FAILURES_TO_DOWN 4
+#define PROBE_LEAST_MS	 5000
+#define PROBE_MOST_MS	 (5 * 60 * 1000)
+#define BUSY_MS		 30000
+#define LANE_STACK	 (512u << 10)
+
+/* ---- threads ---- */
+
+static void *
+transfer_main(void *arg)
+{
+	struct lane *l = arg;
+	struct request *rq;
+
+	(void)pthread_setname_np(pthread_self(), "transfer");
+	while ((rq = queue_pop(l->work, CLOCK_NEVER)) != NULL) {
+		struct note *n = xcalloc(1, sizeof(*n));
+
+		if (rq->probe)
+			destination_probe(l->dest, &rq->result);
+		else
+			destination_deliver(l->dest, rq->item, rq->n, &rq->result);
+		/* The request is the scheduler's from here on. */
+		n->kind = NOTE_DONE;
+		n->request = rq;
+		if (queue_push_wait(l->up->notes, n) < 0) {
+			request_free(rq);
+			free(n);
+		}
+	}
+	return NULL;
+}
+
+static void
+drop_request(void *item)
+{
+	request_free(item);
+}
+
+int
+lane_new(struct upload *u, const struct config_destination *cfg, struct lane **ret,
+    struct buf *why)
+{
+	struct lane *l = xcalloc(1, sizeof(*l));
+	struct buf text = BUF_INIT(64u << 10);
+	int r;
+
+	l->up = u;
+	l->name = xstrdup(cfg->name);
+	schedule_init(&l->sched);
+	l->state = UPLOAD_UP;
+	l->shown.since_ms = clock_wall_ms();
+	(void)config_print_destination(cfg, &text);
+	l->text = buf_take(&text);
+
+	r = destination_open(cfg, u->sp, &l->dest, why);
+	if (r < 0) {
+		lane_free(l);
+		return r;
+	}
+	/* One more than there are threads: the probe. */
+	l->work = queue_new(destination_limits(l->dest)->connections + 1, drop_request);
+	*ret = l;
+	return 0;
+}
+
+int
+lane_start(struct lane *l)
+{
+	unsigned n = destination_limits(l->dest)->connections;
+	pthread_attr_t attr;
+	int r = 0;
+
+	l->threads = xcalloc(n, sizeof(*l->threads));
+	(void)pthread_attr_init(&attr);
+	(void)pthread_attr_setstacksize(&attr, LANE_STACK);
+	while (l->n_threads < n && r == 0) {
+		r = pthread_create(&l->threads[l->n_threads], &attr, transfer_main, l);
+		if (r == 0)
+			l->n_threads++;
+	}
+	(void)pthread_attr_destroy(&attr);
+	return l->n_threads > 0 ? 0 : -r;
+}
+
+void
+lane_stop(struct lane *l)
+{
+	destination_cancel(l->dest);
+	queue_close(l->work);
+	for (unsigned i = 0; i < l->n_threads; i++)
+		(void)pthread_join(l->threads[i], NULL);
+	l->n_threads = 0;
+}
+
+void
+lane_free(struct lane *l)
+{
+	if (l == NULL)
+		return;
+	assert(l->n_threads == 0);
+	queue_free(l->work);
+	schedule_clear(&l->sched);
+	destination_close(l->dest);
+	free(l->threads);
+	free(l->name);
+	free(l->text);
+	free(l);
+}
+
+/* ---- state ---- */
+
+static void
+set_state(struct lane *l, enum upload_state to, const char *reason)
+{
+	bool changed = l->state != to;
+
+	l->state = to;
+	(void)pthread_mutex_lock(&l->up->mu);
+	(void)snprintf(l->shown.reason, sizeof(l->shown.reason), "%s", reason);
+	if (changed)
+		l->shown.since_ms = clock_wall_ms();
+	(void)pthread_mutex_unlock(&l->up->mu);
+	if (!changed)
+		return;
+	if (to == UPLOAD_UP)
+		log_info("destination is up", LOG_STR("destination", l->name));
+	else
+		log_warn(to == UPLOAD_DOWN ? "destination is down" :
+		    "destination asks us to wait", LOG_STR("destination", l->name),
+		    LOG_STR("reason", reason));
+}
+
+static void
+go_down(struct lane *l, const char *reason, int64_t now_ms)
+{
+	if (l->down_since_ms == 0)
+		l->down_since_ms = now_ms;
+	l->cautious = true;
+	l->next_try_ms = now_ms + schedule_backoff(l->down_since_ms, now_ms,
+	    PROBE_LEAST_MS, PROBE_MOST_MS, upload_random(l->up));
+	set_state(l, UPLOAD_DOWN, reason);
+}
+
+static void
+go_busy(struct lane *l, const struct destination_result *r, int64_t now_ms)
+{
+	int64_t wait = r->retry_after_ms >= 0 ? r->retry_after_ms : BUSY_MS;
+
+	l->cautious = true;
+	l->next_try_ms = now_ms + wait + upload_random(l->up) % 1000;
+	set_state(l, UPLOAD_BUSY, r->reason);
+}
+
+static void
+note_success(struct lane *l, uint64_t delivered)
+{
+	l->failures_in_row = 0;
+	l->down_since_ms = 0;
+	l->cautious = false;
+	l->successes += delivered;
+	(void)pthread_mutex_lock(&l->up->mu);
+	l->shown.delivered += delivered;
+	if (delivered > 0)
+		l->shown.last_success_ms = clock_wall_ms();
+	(void)pthread_mutex_unlock(&l->up->mu);
+	set_state(l, UPLOAD_UP, "");
+}
+
+static void
+note_failure(struct lane *l, const char *reason, int64_t now_ms)
+{
+	(void)pthread_mutex_lock(&l->up->mu);
+	l->shown.failures++;
+	(void)snprintf(l->shown.reason, sizeof(l->shown.reason), "%s", reason);
+	(void)pthread_mutex_unlock(&l->up->mu);
+	log_warn("upload failed", LOG_STR("destination", l->name),
+	    LOG_STR("reason", reason));
+	/* While it takes other requests the fault may lie in this one; when nothing
+	 * succeeds any more it is the destination's. */
+	if (++l->failures_in_row >= FAILURES_TO_DOWN || l->cautious)
+		go_down(l, reason, now_ms);
+}
+
+void
+lane_heard(struct lane *l, const struct destination_result *r, uint64_t delivered,
+    int64_t now_ms)
+{
+	/* An answer to a request of before the outage does not end it. */
+	if (delivered > 0)
+		note_success(l, delivered);
+
+	switch (r->health) {
+	case DESTINATION_UP:
+		if (delivered == 0 && l->state != UPLOAD_DOWN)
+			note_success(l, 0);
+		break;
+	case DESTINATION_DOWN:
+		go_down(l, r->reason, now_ms);
+		break;
+	case DESTINATION_BUSY:
+		go_busy(l, r, now_ms);
+		break;
+	case DESTINATION_FAILED:
+		note_failure(l, r->reason, now_ms);
+		break;
+	case DESTINATION_TOO_LARGE:
+	case DESTINATION_CANCELED:
+		break;
+	}
+}
+
+void
+lane_probed(struct lane *l, const struct destination_result *r, int64_t now_ms)
+{
+	l->probing = false;
+	if (l->state != UPLOAD_DOWN || r->health == DESTINATION_CANCELED)
+		return;
+	if (r->health == DESTINATION_UP)
+		set_state(l, UPLOAD_UP, "");
+	else
+		go_down(l, r->reason, now_ms);
+}
+
+void
+lane_nudge(struct lane *l, int64_t now_ms)
+{
+	struct job *j;
+	struct fragment *f;
+
+	l->next_try_ms = now_ms;
+	TAILQ_FOREACH(j, &l->sched.jobs, link) {
+		TAILQ_FOREACH(f, &j->fragments, link)
+			f->due_ms = now_ms;
+	}
+}
+
+/* ---- work ---- */
+
+static void
+start_probe(struct lane *l)
+{
+	struct request *rq = xcalloc(1, sizeof(*rq));
+
+	rq->lane = l;
+	rq->probe = true;
+	l->probing = queue_push(l->work, rq) == 0;
+	if (!l->probing)
+		request_free(rq);
+}
+
+static bool
+start_request(struct lane *l, int64_t now_ms)
+{
+	struct job *j = schedule_pick(&l->sched, now_ms);
+	struct request *rq;
+
+	if (j == NULL)
+		return false;
+	rq = request_cut(l, j, now_ms);
+	if (rq == NULL) {
+		(void)schedule_rest(&l->sched, j);
+		return true;	/* perhaps another job */
+	}
+	j->in_flight++;
+	l->in_flight++;
+	/* The request belongs to a transfer thread until its note comes back. */
+	if (queue_push(l->work, rq) < 0)
+		request_done(l, rq, now_ms);
+	return true;
+}
+
+void
+lane_run(struct lane *l, int64_t now_ms)
+{
+	unsigned most = l->cautious ? 1 : destination_limits(l->dest)->connections;
+
+	if (l->held)
+		return;
+	if (l->state == UPLOAD_BUSY && now_ms >= l->next_try_ms)
+		set_state(l, UPLOAD_UP, "");
+	if (l->state == UPLOAD_DOWN && now_ms >= l->next_try_ms && !l->probing)
+		start_probe(l);
+	while (l->state == UPLOAD_UP && l->in_flight < most) {
+		if (!start_request(l, now_ms))
+			break;
+	}
+}
+
+int64_t
+lane_next(const struct lane *l, int64_t now_ms)
+{
+	unsigned most = l->cautious ? 1 : destination_limits(l->dest)->connections;
+
+	if (l->held || l->probing)
+		return CLOCK_NEVER;
+	if (l->state != UPLOAD_UP)
+		return l->next_try_ms;
+	if (l->in_flight >= most)
+		return CLOCK_NEVER;	/* an answer will wake us */
+	return schedule_next(&l->sched, now_ms);
+}
+
+struct refresh {
+	struct lane *l;
+	int64_t now_ms;
+};
+
+static int
+offer_study(void *arg, const struct spool_owed_study *s)
+{
+	const struct refresh *r = arg;
+
+	(void)schedule_offer(&r->l->sched, s->study, s->priority, s->oldest_ms,
+	    r->now_ms);
+	return 0;
+}
+
+void
+lane_refresh(struct lane *l, int64_t now_ms)
+{
+	struct refresh r = { l, now_ms };
+
+	schedule_refresh_begin(&l->sched);
+	if (spool_owed_studies(l->up->sp, l->name, offer_study, &r) >= 0)
+		schedule_refresh_end(&l->sched);
+}
+
+void
+lane_show(struct lane *l, int64_t now_ms)
+{
+	struct upload_destination *d = &l->shown;
+
+	LOCK_SCOPE(&l->up->mu);
+	d->name = l->name;
+	d->type = destination_type(l->dest);
+	d->state = l->held ? UPLOAD_HELD : l->state;
+	d->in_flight = l->in_flight;
+	d->bytes_per_second = (uint64_t)(l->rate * (l->in_flight > 0 ?
+	    l->in_flight : 1));
+	d->next_try_ms = l->state == UPLOAD_UP ? 0 :
+	    clock_wall_ms() + (l->next_try_ms - now_ms);
+}

@@ -1,0 +1,443 @@
+/* request.c - cutting a request from a job, and what its answer means for it.
+ *
+ * A request ends where its destination's limits say: bytes, instances, and the
+ * time it is expected to take at the measured rate (rule 7). Every instance of it
+ * ends in one of three ways: settled, given back to the job as a fragment, or
+ * (when it has failed by itself while others succeed) set aside by name.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/base/cleanup.h"
+#include "gateway/base/log.h"
+#include "gateway/base/metrics.h"
+#include "gateway/upload/upload_int.h"
+
+#define REQUEST_MS	   (5 * 60 * 1000)	/* rule 7 */
+#define REQUEST_BYTES_LEAST (1u << 20)
+#define AGAIN_LEAST_MS	   2000
+#define AGAIN_MOST_MS	   (15 * 60 * 1000)
+#define FAILURES_TO_REFUSE 3	/* of one instance alone, by a server that fails */
+#define RETRIES_TO_REFUSE  8	/* of one instance, by a server that says no */
+
+/* ---- cutting ---- */
+
+struct cut {
+	struct lane *l;
+	struct job  *job;
+	struct request *rq;
+	uint64_t     budget;
+	unsigned     room;
+	bool	     full;	/* ended by a limit, not by lack of instances */
+	unsigned     rows;
+	struct fragment *lost;	/* no bytes on this disk */
+};
+
+static struct request *
+new_request(struct lane *l, uint64_t study, size_t room)
+{
+	struct request *rq = xcalloc(1, sizeof(*rq) + room * sizeof(rq->item[0]));
+
+	rq->lane = l;
+	rq->study = study;
+	return rq;
+}
+
+void
+request_free(struct request *rq)
+{
+	if (rq == NULL)
+		return;
+	free(rq->fragment);
+	free(rq);
+}
+
+static uint64_t
+byte_budget(const struct lane *l)
+{
+	uint64_t most = destination_limits(l->dest)->request_bytes;
+
+	if (l->learned_bytes != 0 && l->learned_bytes < most)
+		most = l->learned_bytes;
+	if (l->rate > 0) {
+		double timed = l->rate * REQUEST_MS / 1000.0;
+
+		if (timed < (double)most)
+			most = (uint64_t)timed;
+	}
+	return most < REQUEST_BYTES_LEAST ? REQUEST_BYTES_LEAST : most;
+}
+
+static void
+refuse_now(struct lane *l, uint64_t id, const char *reason)
+{
+	struct spool_verdict v = { .id = id, .destination = l->name,
+		.state = SPOOL_REFUSED, .reason = reason };
+
+	if (spool_settle(l->up->sp, &v, 1) == 0)
+		log_warn("instance set aside", LOG_U64("id", id),
+		    LOG_STR("destination", l->name), LOG_STR("reason", reason));
+}
+
+/* 0 taken or passed over, 1 the request is full. */
+static int
+take_instance(void *arg, const struct spool_instance *in)
+{
+	struct cut *c = arg;
+	struct request *rq = c->rq;
+
+	c->rows++;
+	if (job_holds(c->job, in->id)) {
+		c->job->cursor = in->id;
+		return 0;
+	}
+	if (rq->n > 0 && (rq->n == c->room || rq->bytes + in->length > c->budget)) {
+		c->full = true;
+		return 1;
+	}
+	rq->item[rq->n].in = *in;
+	rq->item[rq->n].verdict = DESTINATION_RETRY;
+	rq->n++;
+	rq->bytes += in->length;
+	c->job->cursor = in->id;
+	return 0;
+}
+
+/* What no request could ever carry is refused before it is tried (rule 6), and
+ * what has no bytes here is reported. After the walk: settling may not happen
+ * while the index is being read. */
+static void
+weed(struct lane *l, struct request *rq)
+{
+	const struct destination_limits *lim = destination_limits(l->dest);
+	size_t kept = 0;
+
+	for (size_t i = 0; i < rq->n; i++) {
+		const struct spool_instance *in = &rq->item[i].in;
+
+		if (!in->kept) {
+			(void)spool_set_damaged(l->up->sp, in->id,
+			    "its bytes are missing on this disk");
+		} else if (lim->instance_bytes != 0 &&
+		    in->length > lim->instance_bytes) {
+			char why[160];
+
+			(void)snprintf(why, sizeof(why), "larger (%" PRIu64
+			    " bytes) than %s", in->length, lim->instance_limit_name);
+			refuse_now(l, in->id, why);
+		} else {
+			rq->item[kept++] = rq->item[i];
+			continue;
+		}
+		rq->bytes -= in->length;
+	}
+	rq->n = kept;
+}
+
+static int
+take_exactly(void *arg, const struct spool_instance *in)
+{
+	*(struct spool_instance *)arg = *in;
+	return 1;
+}
+
+/* The instances of a fragment that are still owed, in order. */
+static struct request *
+cut_fragment(struct lane *l, struct job *j, struct fragment *f)
+{
+	struct request *rq = new_request(l, j->study, f->n);
+
+	for (size_t i = 0; i < f->n; i++) {
+		struct spool_instance in = { .id = 0 };
+
+		(void)spool_owed(l->up->sp, l->name, j->study, f->id[i] - 1, 1,
+		    take_exactly, &in);
+		if (in.id != f->id[i])
+			continue;
+		rq->item[rq->n].in = in;
+		rq->item[rq->n++].verdict = DESTINATION_RETRY;
+		rq->bytes += in.length;
+	}
+	rq->fragment = f;
+	return rq;
+}
+
+static struct request *
+cut_fresh(struct lane *l, struct job *j)
+{
+	struct cut c = { .l = l, .job = j, .budget = byte_budget(l) };
+	unsigned limit = destination_limits(l->dest)->request_instances;
+	int r;
+
+	c.room = limit < REQUEST_INSTANCES_MAX ? limit : REQUEST_INSTANCES_MAX;
+	c.rq = new_request(l, j->study, c.room);
+	r = spool_owed(l->up->sp, l->name, j->study, j->cursor, c.room + 1,
+	    take_instance, &c);
+	if (r >= 0 && !c.full && c.rows <= c.room)
+		j->drained = true;
+	return c.rq;
+}
+
+struct request *
+request_cut(struct lane *l, struct job *j, int64_t now_ms)
+{
+	for (;;) {
+		struct fragment *f = job_take_fragment(j, now_ms);
+		struct request *rq;
+
+		if (f == NULL && j->drained)
+			return NULL;
+		rq = f != NULL ? cut_fragment(l, j, f) : cut_fresh(l, j);
+		weed(l, rq);
+		if (rq->n > 0)
+			return rq;
+		request_free(rq);
+	}
+}
+
+/* ---- what came back ---- */
+
+static int64_t
+again_at(struct lane *l, const struct fragment *f, int64_t now_ms)
+{
+	int64_t since = f->first_failed_ms != 0 ? f->first_failed_ms : now_ms;
+
+	return now_ms + schedule_backoff(since, now_ms, AGAIN_LEAST_MS,
+	    AGAIN_MOST_MS, upload_random(l->up));
+}
+
+static struct fragment *
+unfinished(const struct request *rq)
+{
+	struct fragment *f = xcalloc(1, sizeof(*f) + rq->n * sizeof(f->id[0]));
+
+	for (size_t i = 0; i < rq->n; i++) {
+		if (rq->item[i].verdict == DESTINATION_RETRY)
+			f->id[f->n++] = rq->item[i].in.id;
+	}
+	if (rq->fragment != NULL) {
+		f->first_failed_ms = rq->fragment->first_failed_ms;
+		f->successes_then = rq->fragment->successes_then;
+		f->tries = rq->fragment->n == f->n ? rq->fragment->tries : 0;
+	}
+	return f;
+}
+
+/* One instance that keeps failing by itself, while the destination takes others,
+ * is set aside: its neighbours and successors go on (promise 5). */
+static bool
+give_up_on(const struct lane *l, const struct fragment *f, unsigned most)
+{
+	return f->n == 1 && f->tries >= most && l->successes > f->successes_then;
+}
+
+static void
+set_aside(struct lane *l, struct fragment *f, const char *said)
+{
+	char why[320];
+
+	(void)snprintf(why, sizeof(why),
+	    "tried %u times while other images were taken: %s", f->tries, said);
+	refuse_now(l, f->id[0], why);
+	free(f);
+}
+
+static void
+note_failure(struct lane *l, struct fragment *f, int64_t now_ms)
+{
+	if (f->first_failed_ms == 0) {
+		f->first_failed_ms = now_ms;
+		f->successes_then = l->successes;
+	}
+	f->tries++;
+}
+
+/* The request as a whole failed and nobody knows whose fault it was: once more as
+ * it is (servers restart), then in halves. */
+static void
+retry_failed(struct lane *l, struct job *j, struct fragment *f, const char *said,
+    int64_t now_ms)
+{
+	note_failure(l, f, now_ms);
+	if (give_up_on(l, f, FAILURES_TO_REFUSE)) {
+		set_aside(l, f, said);
+	} else if (f->n > 1 && f->tries > 1) {
+		job_split_fragment(j, f, now_ms);
+	} else {
+		f->due_ms = f->n > 1 ? now_ms + AGAIN_LEAST_MS : again_at(l, f, now_ms);
+		job_add_fragment(j, f);
+	}
+}
+
+/* The server answered and said "not now" of single instances. */
+static void
+retry_named(struct lane *l, struct job *j, const struct request *rq, int64_t now_ms)
+{
+	for (size_t i = 0; i < rq->n; i++) {
+		const struct destination_item *it = &rq->item[i];
+		struct fragment *f;
+
+		if (it->verdict != DESTINATION_RETRY)
+			continue;
+		f = fragment_new(&it->in.id, 1);
+		if (rq->fragment != NULL && rq->n == 1) {
+			f->first_failed_ms = rq->fragment->first_failed_ms;
+			f->successes_then = rq->fragment->successes_then;
+			f->tries = rq->fragment->tries;
+		}
+		note_failure(l, f, now_ms);
+		if (give_up_on(l, f, RETRIES_TO_REFUSE)) {
+			set_aside(l, f, it->reason);
+			continue;
+		}
+		f->due_ms = again_at(l, f, now_ms);
+		job_add_fragment(j, f);
+	}
+}
+
+static void
+retry_smaller(struct lane *l, struct job *j, struct fragment *f,
+    const struct request *rq, int64_t now_ms)
+{
+	if (f->n == 1) {
+		refuse_now(l, f->id[0], "larger than the destination takes (413)");
+		free(f);
+		return;
+	}
+	l->learned_bytes = rq->bytes / 2;
+	job_split_fragment(j, f, now_ms);
+}
+
+static void
+give_back(struct lane *l, struct job *j, struct request *rq, int64_t now_ms)
+{
+	struct fragment *f = unfinished(rq);
+
+	if (f->n == 0) {
+		free(f);
+		return;
+	}
+	switch (rq->result.health) {
+	case DESTINATION_UP:
+		retry_named(l, j, rq, now_ms);
+		free(f);
+		break;
+	case DESTINATION_FAILED:
+		retry_failed(l, j, f, rq->result.reason, now_ms);
+		break;
+	case DESTINATION_TOO_LARGE:
+		retry_smaller(l, j, f, rq, now_ms);
+		break;
+	case DESTINATION_DOWN:
+	case DESTINATION_BUSY:
+	case DESTINATION_CANCELED:
+		/* Not their fault: as soon as it is back. */
+		f->due_ms = now_ms;
+		job_add_fragment(j, f);
+		break;
+	}
+}
+
+/* What was decided becomes durable. If it cannot be, all of it stays owed and is
+ * delivered again: the destination has it, and says so. */
+static uint64_t
+settle_request(struct lane *l, struct job *j, struct request *rq, int64_t now_ms)
+{
+	AUTO_FREE struct spool_verdict *v = xcalloc(rq->n + 1, sizeof(*v));
+	uint64_t delivered = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < rq->n; i++) {
+		const struct destination_item *it = &rq->item[i];
+
+		if (it->verdict == DESTINATION_DAMAGED) {
+			(void)spool_set_damaged(l->up->sp, it->in.id,
+			    "damaged on this disk");
+			log_error("instance is damaged on this disk and set aside",
+			    LOG_U64("id", it->in.id),
+			    LOG_STR("sop_instance", it->in.sop_instance),
+			    LOG_STR("study", it->in.study_uid));
+		}
+		if (it->verdict == DESTINATION_RETRY ||
+		    it->verdict == DESTINATION_DAMAGED)
+			continue;
+		v[n++] = (struct spool_verdict){ it->in.id, l->name,
+			it->verdict == DESTINATION_OK ? SPOOL_DELIVERED :
+			it->verdict == DESTINATION_WARNED ? SPOOL_WARNED :
+			SPOOL_REFUSED, it->reason };
+		if (it->verdict == DESTINATION_REFUSED) {
+			log_warn("instance set aside", LOG_U64("id", it->in.id),
+			    LOG_STR("sop_instance", it->in.sop_instance),
+			    LOG_STR("study", it->in.study_uid),
+			    LOG_STR("destination", l->name),
+			    LOG_STR("reason", it->reason));
+			continue;
+		}
+		delivered++;
+		j->bytes += it->in.length;
+	}
+	if (spool_settle(l->up->sp, v, n) < 0) {
+		for (size_t i = 0; i < n; i++) {
+			struct fragment *f = fragment_new(&v[i].id, 1);
+
+			f->due_ms = now_ms + 10 * AGAIN_LEAST_MS;
+			job_add_fragment(j, f);
+		}
+		return 0;
+	}
+	return delivered;
+}
+
+static void
+measure_rate(struct lane *l, const struct destination_result *r)
+{
+	double now;
+
+	if (r->bytes < 65536 || r->elapsed_ms <= 0)
+		return;
+	now = (double)r->bytes * 1000.0 / (double)r->elapsed_ms;
+	l->rate = l->rate > 0 ? 0.7 * l->rate + 0.3 * now : now;
+}
+
+static void
+tell_delivered(const struct lane *l, const struct job *j, const struct request *rq,
+    int64_t now_ms)
+{
+	log_info("study delivered", LOG_U64("id", j->study),
+	    LOG_STR("study", rq->item[0].in.study_uid),
+	    LOG_STR("destination", l->name), LOG_U64("instances", j->delivered),
+	    LOG_U64("bytes", j->bytes), LOG_I64("ms", now_ms - j->began_ms));
+}
+
+void
+request_done(struct lane *l, struct request *rq, int64_t now_ms)
+{
+	struct job *j = schedule_find(&l->sched, rq->study);
+	uint64_t delivered;
+
+	l->in_flight--;
+	j->in_flight--;
+	metric_add(METRIC_UPLOAD_REQUESTS, 1);
+	if (rq->result.health != DESTINATION_UP)
+		metric_add(METRIC_UPLOAD_FAILURES, 1);
+
+	delivered = settle_request(l, j, rq, now_ms);
+	j->delivered += delivered;
+	j->progressed = j->progressed || delivered > 0;
+	lane_heard(l, &rq->result, delivered, now_ms);
+	if (delivered > 0)
+		measure_rate(l, &rq->result);
+	give_back(l, j, rq, now_ms);
+
+	if (j->drained && j->in_flight == 0 && TAILQ_EMPTY(&j->fragments) &&
+	    j->delivered > 0) {
+		tell_delivered(l, j, rq, now_ms);
+		j->delivered = j->bytes = 0;
+		j->began_ms = now_ms;
+	}
+	(void)schedule_rest(&l->sched, j);
+	request_free(rq);
+}

@@ -1,0 +1,89 @@
+/* schedule_int.h - what is due at one destination. Pure: ids and times, no I/O, no
+ * clock of its own.
+ *
+ * A job is a study with something owed. Its work is handed out in order of arrival
+ * from a cursor; what came back without a final verdict returns as a fragment: a
+ * list of instances that are tried again together at a certain time. A request
+ * that makes the server fail becomes fragments of half its size until the one
+ * instance is found that does it.
+ *
+ * One thread (the scheduler).
+ */
+#ifndef CW_UPLOAD_SCHEDULE_INT_H
+#define CW_UPLOAD_SCHEDULE_INT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "spool/spool.h"
+
+struct fragment {
+	TAILQ_ENTRY(fragment) link;
+	int64_t	 due_ms;
+	int64_t	 first_failed_ms;	/* 0: has not failed yet */
+	uint64_t successes_then;	/* of the destination, when it first failed */
+	unsigned tries;			/* failures of exactly these instances */
+	size_t	 n;
+	uint64_t id[];
+};
+TAILQ_HEAD(fragments, fragment);
+
+struct job {
+	TAILQ_ENTRY(job) link;
+	uint64_t study;
+	enum spool_priority priority;
+	int64_t	 oldest_ms;		/* arrival of the oldest that is owed */
+	uint64_t cursor;		/* handed out up to here */
+	bool	 drained;		/* nothing owed above the cursor */
+	bool	 progressed;		/* something was delivered since cursor was 0 */
+	bool	 seen;			/* by the last refresh */
+	unsigned in_flight;		/* requests */
+	uint64_t delivered, bytes;	/* since it was offered */
+	int64_t	 began_ms;
+	struct fragments fragments;
+};
+TAILQ_HEAD(jobs, job);
+
+struct schedule {
+	struct jobs jobs;	/* by priority, then age */
+	unsigned    n;
+};
+
+void schedule_init(struct schedule *s);
+void schedule_clear(struct schedule *s);
+
+/* A refresh: everything owed is offered between begin and end; idle jobs that were
+ * not are dropped (delivered, held, or let go meanwhile). */
+void schedule_refresh_begin(struct schedule *s);
+struct job *schedule_offer(struct schedule *s, uint64_t study,
+    enum spool_priority priority, int64_t oldest_ms, int64_t now_ms);
+void schedule_refresh_end(struct schedule *s);
+struct job *schedule_find(struct schedule *s, uint64_t study);
+
+/* The first job with work at this time, or NULL. */
+struct job *schedule_pick(struct schedule *s, int64_t now_ms);
+/* Its fragment that is due, taken out (the caller frees it); NULL: take from the
+ * cursor. */
+struct fragment *job_take_fragment(struct job *j, int64_t now_ms);
+bool job_holds(const struct job *j, uint64_t id);	/* in some fragment */
+/* When the earliest fragment of a job that has nothing else to do is due; INT64_MAX
+ * if there is none. */
+int64_t schedule_next(const struct schedule *s, int64_t now_ms);
+
+struct fragment *fragment_new(const uint64_t *ids, size_t n);
+void job_add_fragment(struct job *j, struct fragment *f);	/* takes it */
+/* Two fragments of half the size, due at once. Takes it. n > 1. */
+void job_split_fragment(struct job *j, struct fragment *f, int64_t now_ms);
+
+/* All work handed out came back: 0 go on from the beginning to see what is left,
+ * 1 the job is done and freed. */
+int schedule_rest(struct schedule *s, struct job *j);
+
+/* Postfix's rule: as long as it has lasted already, within bounds, jittered by
+ * +-20 % so that many do not come at once. random: any number. */
+int64_t schedule_backoff(int64_t since_ms, int64_t now_ms, int64_t least_ms,
+    int64_t most_ms, uint32_t random);
+
+#endif

@@ -1,0 +1,70 @@
+/* upload.h - what is owed leaves, study by study.
+ *
+ * One scheduler thread turns arrivals into complete studies (gateway/study),
+ * routes them, keeps a queue for each destination and cuts requests; transfer
+ * threads, as many per destination as it takes connections, carry one request
+ * each through destination_deliver(); their verdicts come back to the scheduler,
+ * which settles them. Nothing is given up: outages only make it slower and alarm.
+ *
+ * Threads: all calls from any thread. Nothing here knows who received an image.
+ */
+#ifndef CW_UPLOAD_UPLOAD_H
+#define CW_UPLOAD_UPLOAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config/config.h"
+#include "gateway/base/buf.h"
+#include "spool/spool.h"
+
+struct upload;
+
+/* Opens the destinations of cfg; why tells what is wrong with one. */
+int  upload_new(struct spool *sp, const struct config *cfg, struct upload **ret,
+	 struct buf *why);
+int  upload_start(struct upload *u);
+/* Cancels what runs (it stays owed), waits for the threads. */
+void upload_stop(struct upload *u);
+void upload_free(struct upload *u);
+
+/* A spool_wake_fn. */
+void upload_wake(void *upload);
+
+/* Rule 8: a destination that is owed something cannot go away. -EBUSY with one
+ * sentence per destination in why; otherwise the new snapshot is in force (new
+ * and changed destinations are opened first; if one cannot be, nothing changes). */
+int  upload_configure(struct upload *u, const struct config *cfg, struct buf *why);
+
+enum upload_state {
+	UPLOAD_UP,
+	UPLOAD_DOWN,	/* probed with growing intervals until it is back */
+	UPLOAD_BUSY,	/* it asked us to wait */
+	UPLOAD_HELD,	/* by an operator */
+};
+const char *upload_state_name(enum upload_state s);
+
+struct upload_destination {
+	const char *name, *type;
+	enum upload_state state;
+	char	 reason[256];		/* of not being up; "" */
+	int64_t	 since_ms;		/* wall; of the state */
+	int64_t	 next_try_ms;		/* wall; 0: now, or when something is owed */
+	int64_t	 last_success_ms;	/* wall; 0: never since the start */
+	unsigned in_flight;		/* requests */
+	uint64_t bytes_per_second;	/* measured, over all connections; 0: unknown */
+	uint64_t delivered, failures;	/* since the start */
+};
+typedef int upload_destination_fn(void *arg, const struct upload_destination *d);
+/* Valid during the callback only, which may not call the uploader. */
+int upload_destinations(struct upload *u, upload_destination_fn *fn, void *arg);
+
+/* Why a study is not there yet, in one sentence for people ("waiting for more
+ * images until 14:03", "cloud is down: …", "next try at …"); "" if there is
+ * nothing to say. */
+void upload_explain(struct upload *u, uint64_t study, char *buf, size_t size);
+
+/* Try now: a destination (NULL: all) that is down or waiting. */
+void upload_nudge(struct upload *u, const char *destination);
+
+#endif

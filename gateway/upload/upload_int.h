@@ -1,0 +1,135 @@
+/* upload_int.h - the uploader's parts.
+ *
+ *   upload.c	the scheduler thread: its loop, start, stop, reload, status
+ *   arrivals.c	incomplete studies become complete and are routed
+ *   lane.c	one destination: its state, its transfer threads, probing
+ *   request.c	cutting a request, and what its answer means for the job
+ *   explain.c	why a study is not there yet, in words
+ *   schedule.c	pure: jobs and fragments
+ *
+ * Everything in a lane belongs to the scheduler thread but what is marked; `mu`
+ * guards what others may look at.
+ */
+#ifndef CW_UPLOAD_UPLOAD_INT_H
+#define CW_UPLOAD_UPLOAD_INT_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+
+#include "gateway/base/queue.h"
+#include "gateway/destination/destination.h"
+#include "gateway/upload/schedule_int.h"
+#include "gateway/upload/upload.h"
+
+#define REQUEST_INSTANCES_MAX 512
+
+struct lane;
+
+/* One errand of a transfer thread. It belongs to the thread between the lane's
+ * queue and the scheduler's. */
+struct request {
+	struct lane *lane;
+	uint64_t     study;
+	bool	     probe;		/* nothing to deliver: only look */
+	struct fragment *fragment;	/* where its instances come from, or NULL */
+	uint64_t     bytes;
+	struct destination_result result;
+	size_t	     n;
+	struct destination_item item[];
+};
+
+struct lane {
+	TAILQ_ENTRY(lane) link;
+	struct upload *up;
+	struct destination *dest;
+	char	 *name, *text;		/* text: its configuration, to tell changes */
+	struct queue *work;		/* struct request, for the threads */
+	pthread_t *threads;
+	unsigned n_threads;
+	struct schedule sched;
+
+	enum upload_state state;	/* not UPLOAD_HELD: that is `held` */
+	bool	 held;			/* by an operator */
+	bool	 cautious;		/* one request at a time until one succeeds */
+	bool	 probing;
+	unsigned failures_in_row;
+	int64_t	 down_since_ms;		/* monotonic */
+	int64_t	 next_try_ms;		/* monotonic; of a probe, or the end of BUSY */
+	uint64_t successes;
+	uint64_t learned_bytes;		/* 413 taught us; 0: nothing */
+	double	 rate;			/* bytes/s of one connection, smoothed */
+	unsigned in_flight;
+
+	struct upload_destination shown;	/* up->mu */
+};
+TAILQ_HEAD(lanes, lane);
+
+struct waiting_study {		/* for upload_explain() */
+	uint64_t study;
+	int64_t	 complete_at_ms;	/* CLOCK_BOOTTIME */
+};
+
+enum note_kind { NOTE_DONE, NOTE_CONFIGURE, NOTE_NUDGE, NOTE_WAKE };
+struct note {			/* to the scheduler */
+	enum note_kind kind;
+	struct request *request;	/* DONE */
+	const struct config *cfg;	/* CONFIGURE */
+	struct buf *why;
+	char *destination;		/* NUDGE; NULL: all */
+	int   result;
+	sem_t *answered;		/* CONFIGURE: the caller waits */
+};
+
+struct upload {
+	struct spool *sp;
+	const struct config *cfg;	/* the scheduler's */
+	struct lanes lanes;		/* mu to look or to change; the scheduler changes */
+	struct queue *notes;
+	pthread_t thread;
+	bool	  running;
+	atomic_bool woken, stopping;
+	int64_t	  next_arrivals_ms, next_refresh_ms;	/* monotonic */
+	bool	  arrivals_due;		/* a wake came since the last look */
+	uint32_t  seed;
+
+	pthread_mutex_t mu;
+	struct waiting_study *waiting;	/* mu */
+	size_t	  n_waiting;
+};
+
+uint32_t upload_random(struct upload *u);
+
+/* ---- arrivals.c ---- */
+
+/* Looks at the incomplete studies, routes those that are complete. Returns when
+ * (monotonic) the next one will be, CLOCK_NEVER if none. */
+int64_t arrivals_run(struct upload *u);
+
+/* ---- lane.c ---- */
+
+int  lane_new(struct upload *u, const struct config_destination *cfg,
+	 struct lane **ret, struct buf *why);
+int  lane_start(struct lane *l);
+void lane_stop(struct lane *l);	/* cancels, joins; unfinished requests are dropped */
+void lane_free(struct lane *l);
+/* Starts what can be started now. */
+void lane_run(struct lane *l, int64_t now_ms);
+int64_t lane_next(const struct lane *l, int64_t now_ms);
+void lane_refresh(struct lane *l, int64_t now_ms);
+void lane_probed(struct lane *l, const struct destination_result *r, int64_t now_ms);
+/* What a request says of the destination. */
+void lane_heard(struct lane *l, const struct destination_result *r, uint64_t delivered,
+    int64_t now_ms);
+void lane_nudge(struct lane *l, int64_t now_ms);
+void lane_show(struct lane *l, int64_t now_ms);
+
+/* ---- request.c ---- */
+
+/* The next request of a job; NULL when the job has nothing to hand out now. */
+struct request *request_cut(struct lane *l, struct job *j, int64_t now_ms);
+void request_free(struct request *rq);
+/* Settles, and gives back to the job what is not final. Frees the request. */
+void request_done(struct lane *l, struct request *rq, int64_t now_ms);
+
+#endif

@@ -1,0 +1,246 @@
+/* settling.c - where instances go, and what became of them there. */
+#include <assert.h>
+#include <errno.h>
+
+#include "gateway/base/clock.h"
+#include "gateway/base/metrics.h"
+#include "spool/spool_int.h"
+
+/* ---- completing and routing ---- */
+
+struct describe_walk {
+	struct spool	    *sp;
+	spool_open_study_fn *fn;
+	void		    *arg;
+};
+
+static int
+describe_study(void *arg, const struct spool_open_study *s)
+{
+	const struct describe_walk *w = arg;
+	struct spool_open_study full = *s;
+
+	activity_describe(w->sp->activity, &full);
+	return w->fn(w->arg, &full);
+}
+
+int
+spool_incomplete(struct spool *sp, spool_open_study_fn *fn, void *arg)
+{
+	struct describe_walk w = { sp, fn, arg };
+	struct index_reader *ir;
+	int r;
+
+	/* Half an index would route half a study. */
+	if (atomic_load(&sp->rebuilding))
+		return 0;
+	ir = spool_reader_take(sp, &r);
+	if (ir == NULL)
+		return r;
+	r = index_reader_incomplete(ir, describe_study, &w);
+	spool_reader_give(sp, ir);
+	if (r == 0)
+		activity_collect(sp->activity);
+	return r;
+}
+
+int
+spool_pending(struct spool *sp, uint64_t study, uint64_t after,
+    spool_instance_fn *fn, void *arg)
+{
+	struct index_reader *ir;
+	int r;
+
+	ir = spool_reader_take(sp, &r);
+	if (ir == NULL)
+		return r;
+	r = index_reader_instances(ir, study, after, true, 0, fn, arg);
+	spool_reader_give(sp, ir);
+	return r;
+}
+
+struct route_op {
+	const struct spool_routing *r;
+	size_t n;
+};
+
+static int
+apply_route(struct spool *sp, void *arg)
+{
+	const struct route_op *op = arg;
+
+	for (size_t i = 0; i < op->n; i++) {
+		int r = index_route(sp->ix, op->r[i].id, op->r[i].destinations,
+		    op->r[i].n);
+
+		/* Let go or routed meanwhile: nothing is due any more. */
+		if (r < 0 && r != -EALREADY && r != -ENOENT)
+			return r;
+	}
+	return 0;
+}
+
+int
+spool_route(struct spool *sp, const struct spool_routing *r, size_t n)
+{
+	struct route_op op = { r, n };
+
+	return commit_run(sp, apply_route, &op, 0);
+}
+
+static int
+apply_reconsider(struct spool *sp, void *arg)
+{
+	return index_unrouted_to_pending(sp->ix, arg);
+}
+
+int
+spool_reconsider_unrouted(struct spool *sp)
+{
+	uint64_t n = 0;
+	int r = commit_run(sp, apply_reconsider, &n, 0);
+
+	if (r == 0 && n > 0)
+		spool_wake(sp);
+	return r;
+}
+
+/* ---- verdicts ---- */
+
+struct settle_op {
+	const struct spool_verdict *v;
+	size_t	 n;
+	uint64_t delivered, refused;	/* how many took effect */
+};
+
+static int
+settle_one(struct spool *sp, const struct spool_verdict *v, bool *ret_changed)
+{
+	struct settle_entry e = { .verb = SETTLE_DELIVERY,
+		.wall_ms = clock_wall_ms(), .id = v->id,
+		.destination = v->destination, .study = "", .state = v->state,
+		.actor = "", .reason = v->reason != NULL ? v->reason : "" };
+	enum spool_delivery old;
+	int r;
+
+	assert(v->state != SPOOL_OWED && v->state != SPOOL_LET_GO);
+	*ret_changed = false;
+	r = index_delivery(sp->ix, v->id, v->destination, &old);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	if (old != SPOOL_OWED && old != SPOOL_SENT)
+		return 0;	/* an operator let go of it meanwhile (invariant 5) */
+
+	r = index_deliver(sp->ix, v->id, v->destination, v->state, e.reason, "",
+	    false, false, e.wall_ms, &old);
+	if (r < 0)
+		return r;
+	*ret_changed = true;
+	return settle_append(sp->log, &e);
+}
+
+static int
+apply_settle(struct spool *sp, void *arg)
+{
+	struct settle_op *op = arg;
+
+	op->delivered = op->refused = 0;
+	for (size_t i = 0; i < op->n; i++) {
+		bool changed;
+		int r = settle_one(sp, &op->v[i], &changed);
+
+		if (r < 0)
+			return r;
+		if (changed && op->v[i].state == SPOOL_REFUSED)
+			op->refused++;
+		else if (changed && op->v[i].state != SPOOL_SENT)
+			op->delivered++;
+	}
+	return 0;
+}
+
+int
+spool_settle(struct spool *sp, const struct spool_verdict *v, size_t n)
+{
+	struct settle_op op = { .v = v, .n = n };
+	int r = n == 0 ? 0 : commit_run(sp, apply_settle, &op, 0);
+
+	if (r == 0) {
+		metric_add(METRIC_DELIVERED, op.delivered);
+		metric_add(METRIC_REFUSED, op.refused);
+	}
+	return r;
+}
+
+struct one_op {
+	uint64_t    id;
+	const char *destination;
+	const char *why;
+};
+
+static int
+apply_replacing(struct spool *sp, void *arg)
+{
+	const struct one_op *op = arg;
+	struct settle_entry e = { .verb = SETTLE_REPLACING,
+		.wall_ms = clock_wall_ms(), .id = op->id,
+		.destination = op->destination, .study = "", .actor = "",
+		.reason = "" };
+	int r = index_set_replacing(sp->ix, op->id, op->destination);
+
+	return r < 0 ? r : settle_append(sp->log, &e);
+}
+
+int
+spool_set_replacing(struct spool *sp, uint64_t id, const char *destination)
+{
+	struct one_op op = { .id = id, .destination = destination };
+
+	return commit_run(sp, apply_replacing, &op, 0);
+}
+
+static int
+refuse_damaged(struct spool *sp, const struct pair *p, const char *why)
+{
+	struct settle_entry e = { .verb = SETTLE_DELIVERY,
+		.wall_ms = clock_wall_ms(), .id = p->id, .destination = p->destination,
+		.study = "", .state = SPOOL_REFUSED, .actor = "", .reason = why };
+	enum spool_delivery old;
+	int r;
+
+	r = index_deliver(sp->ix, p->id, p->destination, SPOOL_REFUSED, why, "",
+	    false, false, e.wall_ms, &old);
+	return r < 0 ? r : settle_append(sp->log, &e);
+}
+
+static int
+apply_damaged(struct spool *sp, void *arg)
+{
+	const struct one_op *op = arg;
+	struct pair_list pairs = { .n = 0 };
+	struct settle_entry e = { .verb = SETTLE_DAMAGED,
+		.wall_ms = clock_wall_ms(), .id = op->id, .destination = "",
+		.study = "", .actor = "", .reason = op->why };
+	int r = index_set_damaged(sp->ix, op->id);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r >= 0)
+		r = settle_append(sp->log, &e);
+	if (r >= 0)
+		r = index_pairs_of(sp->ix, op->id,
+		    1u << SPOOL_OWED | 1u << SPOOL_SENT, pair_collect, &pairs);
+	for (size_t i = 0; i < pairs.n && r >= 0; i++)
+		r = refuse_damaged(sp, &pairs.pair[i], op->why);
+	return r;
+}
+
+int
+spool_set_damaged(struct spool *sp, uint64_t id, const char *why)
+{
+	struct one_op op = { .id = id, .why = why };
+
+	return commit_run(sp, apply_damaged, &op, 0);
+}
