@@ -10,7 +10,7 @@
 
 #define PATH_BYTES 512
 
-static void
+static void __attribute__((format(printf, 4, 0)))
 add_problem(struct config_check *c, unsigned line, const char *option,
     const char *fmt, va_list ap)
 {
@@ -49,7 +49,7 @@ write_path(const struct node *n, char *path, size_t at)
 	return at < PATH_BYTES ? at : PATH_BYTES - 1;
 }
 
-static void
+static void __attribute__((format(printf, 3, 0)))
 add_node_problem(struct config_check *c, const struct node *n, const char *fmt,
     va_list ap)
 {
