@@ -1,0 +1,114 @@
+/* destination.c - the table of kinds, and the calls that lead to one of them. */
+#include <assert.h>
+
+#include "gateway/base/cleanup.h"
+#include "gateway/base/clock.h"
+#include "gateway/destination/destination.h"
+#include "gateway/destination/kinds_int.h"
+
+static const struct destination_kind *const kinds[] = {
+	&destination_dicomweb,
+	NULL,
+};
+
+struct destination {
+	const struct destination_kind *kind;
+	void			      *self;
+	char			      *name;
+	struct destination_limits      limits;
+};
+
+const struct destination_kind *const *
+destination_kinds(void)
+{
+	return kinds;
+}
+
+int
+destination_open(const struct config_destination *cfg, struct spool *sp,
+    struct destination **ret, struct buf *why)
+{
+	struct destination *d = xcalloc(1, sizeof(*d));
+	int r;
+
+	/* config is the kind's first member, see the table. */
+	d->kind = (const struct destination_kind *)cfg->choice.kind;
+	r = d->kind->open(cfg, sp, &d->limits, &d->self, why);
+	if (r < 0) {
+		free(d);
+		return r;
+	}
+	d->name = xstrdup(cfg->name);
+	*ret = d;
+	return 0;
+}
+
+void
+destination_close(struct destination *d)
+{
+	if (d == NULL)
+		return;
+	d->kind->close(d->self);
+	free(d->name);
+	free(d);
+}
+
+const char *
+destination_name(const struct destination *d)
+{
+	return d->name;
+}
+
+const char *
+destination_type(const struct destination *d)
+{
+	return d->kind->config.name;
+}
+
+const struct destination_limits *
+destination_limits(const struct destination *d)
+{
+	return &d->limits;
+}
+
+static void
+begin_result(struct destination_result *ret)
+{
+	*ret = (struct destination_result){
+		.health = DESTINATION_UP,
+		.retry_after_ms = -1,
+	};
+}
+
+void
+destination_deliver(struct destination *d, struct destination_item *items,
+    size_t n, struct destination_result *ret)
+{
+	int64_t began = clock_mono_ms();
+
+	assert(n > 0);
+	begin_result(ret);
+	for (size_t i = 0; i < n; i++) {
+		items[i].verdict = DESTINATION_RETRY;
+		items[i].retry_soon = false;
+		items[i].reason[0] = '\0';
+	}
+	d->kind->deliver(d->self, items, n, ret);
+	ret->elapsed_ms = clock_mono_ms() - began;
+}
+
+void
+destination_probe(struct destination *d, struct destination_result *ret)
+{
+	int64_t began = clock_mono_ms();
+
+	begin_result(ret);
+	d->kind->probe(d->self, ret);
+	ret->elapsed_ms = clock_mono_ms() - began;
+}
+
+void
+destination_cancel(struct destination *d)
+{
+	d->kind->cancel(d->self);
+}

@@ -1,0 +1,155 @@
+/* http_int.h - what the files of gateway/http share.
+ *
+ * A connection is one easy handle in a multi handle of its own: it keeps at most
+ * one kept-alive connection, belongs to one call at a time, and is waited on with
+ * curl_multi_poll(), which another thread can end with curl_multi_wakeup().
+ *
+ * Lock: http_client.mu guards the list of idle connections, the list of all, and
+ * `canceled`; nothing else is shared between calls but the credential, which has
+ * a lock of its own.
+ */
+#ifndef CW_HTTP_HTTP_INT_H
+#define CW_HTTP_HTTP_INT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include <curl/curl.h>
+#include <openssl/ssl.h>
+
+#include "gateway/base/cleanup.h"
+#include "gateway/http/http.h"
+
+#define HTTP_SECRET_MAX	  (16u << 10)	/* bytes of a secret file */
+#define HTTP_HEADERS_MAX  16
+#define HTTP_SOCKETS_MAX  8
+
+/* ---- tls.c: what the other side's certificate said ----------------------- */
+
+struct tls_seen {
+	int  error;		/* X509_V_ERR_*, 0 if the chain was good */
+	char issuer[96];	/* of the certificate that failed */
+	char subject[96];
+	char until[32];		/* its end, or its begin when it is in the future */
+	char names[160];	/* what the server's own certificate is for */
+};
+
+/* The client's side: files, all may be NULL. */
+struct tls_files {
+	const char *certificate, *key, *passphrase;
+};
+
+int  tls_init(void);
+/* For CURLOPT_SSL_CTX_FUNCTION: notes into *seen why a chain is not good. */
+int  tls_watch(SSL_CTX *ctx, struct tls_seen *seen);
+/* Loads certificate chain and key; why for people. */
+int  tls_load_certificate(SSL_CTX *ctx, const struct tls_files *f,
+    struct buf *why);
+/* They load and belong together; warns in why of one that expires. */
+int  tls_check_certificate(const struct tls_files *f, struct buf *why);
+/* True when it knows why; host is what we wanted to reach. */
+bool tls_explain(const struct tls_seen *seen, const char *host, bool own_ca,
+    struct buf *why);
+
+/* ---- secret.c: a file that holds one ------------------------------------- */
+
+struct secret_file;
+
+/* Reads it at once. Without its newline; text without control characters. A
+ * file that all may read is warned about in why, with 0 returned. */
+int  secret_open(const char *path, struct secret_file **ret, struct buf *why);
+void secret_close(struct secret_file *s);
+/* A copy of what stands there now: read again when time, size or inode changed,
+ * or if force is given. Any thread. secret_free() it. */
+int  secret_get(struct secret_file *s, bool force, char **ret, struct buf *why);
+void secret_free(char *text);	/* wiped; takes NULL */
+const char *secret_path(const struct secret_file *s);
+
+DEFINE_CLEANUP(char, secret_free)
+DEFINE_CLEANUP(struct secret_file, secret_close)
+
+/* ---- credential.c -------------------------------------------------------- */
+
+struct http_headers {
+	size_t n;
+	char  *line[HTTP_HEADERS_MAX];	/* wiped when freed */
+};
+void http_headers_free(struct http_headers *h);
+
+struct credential {
+	const struct http_credential_kind *kind;	/* NULL: none */
+	void *self;
+};
+int  credential_open(const struct config_choice *choice, struct credential *ret,
+    struct buf *why);
+void credential_close(struct credential *c);
+int  credential_apply(const struct credential *c, const struct http_request *req,
+    struct http_headers *h, struct buf *why);
+bool credential_refresh(const struct credential *c);
+void credential_certificate(const struct credential *c, struct tls_files *ret);
+void credential_describe(const struct credential *c, struct buf *b);
+
+extern const struct http_credential_kind http_credential_none;
+extern const struct http_credential_kind http_credential_basic;
+extern const struct http_credential_kind http_credential_bearer;
+extern const struct http_credential_kind http_credential_certificate;
+
+/* ---- client.c ------------------------------------------------------------ */
+
+struct http_connection {
+	struct http_connection *next_idle, *next;
+	struct http_client     *client;
+	CURL		       *easy;
+	CURLM		       *multi;
+	bool			fresh;	/* do not reuse what is kept alive */
+	curl_socket_t		sockets[HTTP_SOCKETS_MAX];	/* open now */
+	struct tls_seen		seen;
+	struct buf		tls_why;	/* of our own certificate */
+	char			error[CURL_ERROR_SIZE];
+};
+
+struct http_client {
+	char		 *base;		/* without a slash at its end */
+	char		  host[256];	/* with the port, for people */
+	char		 *ca_file;
+	bool		  tls;
+	struct credential credential;
+	struct tls_files  certificate;
+	int64_t		  connect_timeout_ms, stall_timeout_ms;
+	atomic_bool	  canceled;
+	pthread_mutex_t	  mu;
+	struct http_connection *idle;	/* guarded by mu; last used first */
+	struct http_connection *all;	/* guarded by mu */
+};
+
+/* ---- transfer.c: one attempt on one connection --------------------------- */
+
+struct transfer {
+	struct http_connection	  *conn;
+	const struct http_request *req;
+	struct http_reply	  *reply;
+	struct curl_slist	  *headers;
+	int64_t			   stalled_ms;	/* when it was given up so, or 0 */
+	int64_t			   deadline_ms;
+	int			   local;	/* negative errno of body or sink */
+	bool			   too_long;	/* the reply */
+	bool			   waiting;	/* the body pauses, an answer is there */
+	bool			   headed;	/* the final reply's head is complete */
+	bool			   canceled;
+	bool			   reused;	/* a connection that was kept alive */
+	uint64_t		   received;	/* bytes of the reply, head included */
+	uint64_t		   noticed;	/* progress at the last look */
+	int64_t			   progress_ms;	/* when it was another */
+};
+
+/* Runs it to its end and fills reply->outcome, status, why and so on. */
+void transfer_run(struct transfer *t);
+
+/* ---- reply.c ------------------------------------------------------------- */
+
+void reply_head_line(struct http_reply *r, const char *line, size_t len);
+/* Decides the outcome from what curl says and what we know ourselves. */
+void reply_conclude(struct transfer *t, CURLcode code);
+int64_t reply_parse_retry_after(const char *value);	/* ms or -1 */
+
+#endif
