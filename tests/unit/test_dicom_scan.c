@@ -393,6 +393,26 @@ test_un_of_undefined_length(void **state)
 	    "0 00100020 LO 2 @38 2:id .\n");
 }
 
+/* A length whose low bytes read "DA": only who knows that it is implicit inside
+ * follows it. */
+static void
+test_un_is_implicit_for_sure(void **state)
+{
+	AUTO_FREE char *value = xcalloc(1, 0x4144);
+	struct trace t = { .text = BUF_INIT(65536) };
+	DATA(b);
+
+	(void)state;
+	put_header(&b, EXPLICIT, 0x00091010, "UN", DICOM_UNDEFINED);
+	put_marker(&b, IMPLICIT, ITEM, DICOM_UNDEFINED);
+	put_bytes(&b, IMPLICIT, 0x00091011, NULL, value, 0x4144);
+	put_marker(&b, IMPLICIT, ITEM_DELIM, 0);
+	put_marker(&b, IMPLICIT, SEQUENCE_DELIM, 0);
+	assert_int_equal(scan_bytes(EXPLICIT, b.data, b.len, 0, 0, &t), 0);
+	assert_non_null(strstr(t.text.data, "1 00091011 UN 16708 @20 i"));
+	buf_free(&t.text);
+}
+
 static void
 test_private_sequence_in_implicit(void **state)
 {
@@ -889,6 +909,7 @@ main(void)
 		cmocka_unit_test(test_encapsulated_pixel_data),
 		cmocka_unit_test(test_encapsulated_icon),
 		cmocka_unit_test(test_un_of_undefined_length),
+		cmocka_unit_test(test_un_is_implicit_for_sure),
 		cmocka_unit_test(test_private_sequence_in_implicit),
 		cmocka_unit_test(test_superfluous_delimiters),
 		cmocka_unit_test(test_forgotten_delimiters),

@@ -118,6 +118,7 @@ test_repeating_groups(void **state)
 	assert_int_equal(dicom_dict_vr(0x50102600), DICOM_VR_SQ);
 	assert_int_equal(dicom_dict_vr(0x00203100), DICOM_VR('C', 'S'));
 	assert_int_equal(dicom_dict_vr(0x002031fe), DICOM_VR('C', 'S'));
+	assert_int_equal(dicom_dict_vr(0x00203101), DICOM_VR_UN);
 	/* Private groups in between are not repeating ones. */
 	assert_int_equal(dicom_dict_vr(0x60013000), DICOM_VR_UN);
 	assert_int_equal(dicom_dict_vr(0x61003000), DICOM_VR_UN);
