@@ -115,6 +115,7 @@ random_below(uint64_t *seed, size_t n)
 
 struct object {
 	const char *name;
+	const char *path;
 	const uint8_t *data;	/* the whole file */
 	size_t	    len;
 	size_t	    at;		/* of the data set */
@@ -130,7 +131,7 @@ visit_object(const char *dir, const char *name,
 {
 	AUTO_FREE char *path = xasprintf("%s/%s", dir, name);
 	AUTO_FREE char *data = NULL;
-	struct object o = { .name = name };
+	struct object o = { .name = name, .path = path };
 	size_t len;
 
 	if (fdio_slurp(AT_FDCWD, path, FIXTURE_MAX, &data, &len) != 0)
