@@ -3,8 +3,13 @@
  * DCMTK sees only PDUs that passed here: type and length of each are looked at in
  * the stream's buffer first (see pdu.c for the A-ASSOCIATE-RQ), so no length from
  * the wire sizes an allocation and none of its states is left by surprise.
- * A-ABORT is ours in both directions: DCMTK's abort waits for the peer by wall
- * clock, reading what comes.
+ *
+ * P-DATA-TF is read here, not there: DUL_NextPDV of 3.6.7 advances by the length of
+ * the wrong PDV and so reads beyond its buffer when three of different lengths
+ * share a PDU. Fragments are handed up from the stream's buffer as they come; a
+ * PDU is never held as a whole, so one that exceeds what we announced costs
+ * nothing. A-ABORT is ours in both directions: DCMTK's abort waits for the peer by
+ * wall clock, reading what comes.
  */
 #include <assert.h>
 #include <errno.h>
@@ -22,7 +27,10 @@
 #define WRITE_CHUNK	 (32 * 1024)
 #define ABORT_MS	 1000	/* for the A-ABORT to leave */
 #define GOODBYE_MS	 1000	/* for the peer to close first */
-#define HANDSHAKE_LENGTH 64	/* A-RELEASE-RQ and A-ABORT bear 4 bytes */
+#define RELEASE_MAX	 64	/* it bears 4 bytes */
+#define PDV_HEAD	 6
+#define ANNOUNCED_MIN	 4096
+#define EXCESS_TOLERATED (1024 * 1024)	/* over the maximum PDU we announced */
 
 enum abort_source { ABORT_BY_USER = 0, ABORT_BY_PROVIDER = 2 };
 
@@ -36,6 +44,13 @@ struct assoc {
 	int64_t	 message_ms, idle_ms;
 	uint32_t max_pdu;
 	char	 reason[200];
+
+	/* Of the P-DATA-TF that is being read. */
+	uint32_t pdu_left;		/* behind the current PDV */
+	uint32_t pdv_left;
+	struct assoc_pdv pdv;		/* the current one; .last is the PDV's */
+	bool	 pdv_open;		/* a part of it must still be handed up */
+	size_t	 handed;		/* bytes to drop at the next call */
 
 	struct assoc_request request;
 	struct pdu_extras    extras;
@@ -58,7 +73,7 @@ assoc_new(struct stream *s, const atomic_bool *stopping, const char *address,
 	a->stopping = stopping;
 	a->message_ms = 60 * 1000;
 	a->idle_ms = 15 * 60 * 1000;
-	a->max_pdu = DUL_PDU_MAX_C;
+	a->max_pdu = 128 * 1024;
 	a->request.port = port;
 	(void)snprintf(a->request.address, sizeof(a->request.address), "%s",
 	    address);
@@ -285,11 +300,7 @@ void
 assoc_set_max_pdu(struct assoc *a, uint32_t max_pdu)
 {
 	assert(a->state == STATE_REQUESTED);
-	if (max_pdu > DUL_PDU_MAX_C)
-		max_pdu = DUL_PDU_MAX_C;
-	if (max_pdu < DUL_PDU_MIN_C)
-		max_pdu = DUL_PDU_MIN_C;
-	a->max_pdu = max_pdu;
+	a->max_pdu = max_pdu < ANNOUNCED_MIN ? ANNOUNCED_MIN : max_pdu;
 }
 
 static void
@@ -349,6 +360,9 @@ wait_pdu(struct assoc *a, bool inside)
 		start_deadline(a, a->idle_ms);
 		e = stream_fill(a->stream, 1);
 		stream_set_cancel(a->stream, 0);
+		if (e == -ETIMEDOUT)
+			return set_reason(a, e, "silent between messages for too "
+			    "long");
 		if (e < 0)
 			return explain_failure(a, e);
 	}
@@ -370,79 +384,134 @@ take_abort(struct assoc *a)
 	    "aborted by the peer (source %u, reason %u)", p[8], p[9]);
 }
 
-/* The next PDU to DCMTK if it may have it: 0, 1 for a release, or an error. */
 static int
-read_pdu(struct assoc *a)
+take_release(struct assoc *a, uint32_t len)
 {
-	const uint8_t *head = stream_peek(a->stream);
-	uint32_t len = pdu_length(head);
-	int r;
+	int e;
 
+	if (len > RELEASE_MAX)
+		return set_reason(a, -EPROTO, "an A-RELEASE-RQ of %u bytes", len);
+	e = dul_take_release(a->dul);
+	if (e < 0)
+		return explain_failure(a, e);
+	a->state = STATE_RELEASING;
+	return 1;
+}
+
+/* The header of the next PDU: 0 for P-DATA-TF, 1 for a release, or an error. */
+static int
+read_pdu_head(struct assoc *a, bool inside)
+{
+	const uint8_t *head;
+	uint32_t len;
+	int e;
+
+	e = wait_pdu(a, inside);
+	if (e < 0)
+		return e;
+	head = stream_peek(a->stream);
+	len = pdu_length(head);
 	switch (head[0]) {
 	case PDU_DATA:
-		if (len > DUL_PDU_MAX_C)
+		if (len > (uint64_t)a->max_pdu + EXCESS_TOLERATED)
 			return set_reason(a, -EPROTO, "a P-DATA-TF of %u bytes, "
 			    "more than the %u announced", len, a->max_pdu);
-		if (len == 0) {
-			stream_drop(a->stream, PDU_HEAD);
-			return 0;
-		}
-		break;
+		stream_drop(a->stream, PDU_HEAD);
+		a->pdu_left = len;
+		return 0;
 	case PDU_RELEASE_RQ:
-		if (len > HANDSHAKE_LENGTH)
-			return set_reason(a, -EPROTO,
-			    "an A-RELEASE-RQ of %u bytes", len);
-		break;
+		return take_release(a, len);
 	case PDU_ABORT:
 		return take_abort(a);
 	default:
 		return set_reason(a, -EPROTO, "a PDU of type %02xH inside an "
 		    "association", head[0]);
 	}
-	r = dul_read(a->dul);
-	if (r == 1)
-		a->state = STATE_RELEASING;
-	return r < 0 ? explain_failure(a, r) : r;
+}
+
+static int
+read_pdv_head(struct assoc *a)
+{
+	const uint8_t *p;
+	uint32_t len;
+	int e;
+
+	if (a->pdu_left < PDV_HEAD)
+		return set_reason(a, -EPROTO, "a P-DATA-TF whose lengths do not "
+		    "add up");
+	e = stream_fill(a->stream, PDV_HEAD);
+	if (e < 0)
+		return explain_failure(a, e);
+	p = stream_peek(a->stream);
+	len = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 |
+	    p[3];
+	if (len < 2 || len > a->pdu_left - 4)
+		return set_reason(a, -EPROTO, "a presentation data value of %u "
+		    "bytes in a PDU that has %u left", len, a->pdu_left - 4);
+	a->pdv.context = p[4];
+	a->pdv.command = (p[5] & 1) != 0;
+	a->pdv.last = (p[5] & 2) != 0;
+	a->pdv_open = true;
+	a->pdv_left = len - 2;
+	a->pdu_left -= 4 + len;
+	stream_drop(a->stream, PDV_HEAD);
+	return 0;
+}
+
+/* What has arrived of the current PDV, at least a byte unless it is empty. */
+static int
+hand_up(struct assoc *a, struct assoc_pdv *ret)
+{
+	size_t n;
+	int e = 0;
+
+	if (a->pdv_left > 0)
+		e = stream_fill(a->stream, 1);
+	if (e < 0)
+		return explain_failure(a, e);
+	n = stream_peekable(a->stream);
+	if (n > a->pdv_left)
+		n = a->pdv_left;
+	a->pdv_left -= (uint32_t)n;
+	a->pdv_open = a->pdv_left > 0;
+	a->handed = n;
+	*ret = a->pdv;
+	ret->data = stream_peek(a->stream);
+	ret->len = n;
+	ret->last = a->pdv.last && !a->pdv_open;
+	return 0;
 }
 
 int
 assoc_read(struct assoc *a, bool inside, struct assoc_pdv *ret)
 {
-	struct dul_pdv pdv;
-	int r;
+	int r = 0;
 
 	assert(a->state == STATE_OPEN);
-	while (dul_next_pdv(a->dul, &pdv) < 0) {
-		r = wait_pdu(a, inside);
-		if (r == 0)
-			r = read_pdu(a);
-		if (r != 0)
-			return r;
-	}
-	*ret = (struct assoc_pdv){ .context = pdv.context, .command = pdv.command,
-		.last = pdv.last, .data = pdv.data, .len = pdv.len };
-	return 0;
+	stream_drop(a->stream, a->handed);
+	a->handed = 0;
+	while (r == 0 && !a->pdv_open)
+		r = a->pdu_left > 0 ? read_pdv_head(a) : read_pdu_head(a, inside);
+	return r == 0 ? hand_up(a, ret) : r;
 }
 
 int
 assoc_write(struct assoc *a, uint8_t context, bool command, const void *data,
     size_t len)
 {
-	struct dul_pdv pdv = { .context = context, .command = command };
 	const char *at = data;
+	size_t n;
 	int e;
 
 	assert(a->state == STATE_OPEN);
 	do {
-		pdv.data = at;
-		pdv.len = len < WRITE_CHUNK ? len : WRITE_CHUNK;
-		pdv.last = pdv.len == len;
+		n = len < WRITE_CHUNK ? len : WRITE_CHUNK;
 		start_deadline(a, a->message_ms);
-		e = dul_write(a->dul, &pdv);
+		e = dul_write(a->dul, context, command, n == len, at, n);
 		if (e < 0)
 			return explain_failure(a, e);
-		at += pdv.len;
-		len -= pdv.len;
+		at += n;
+		len -= n;
 	} while (len > 0);
 	return 0;
 }

@@ -244,7 +244,9 @@ shake_hands(struct connection *c, struct stream *stream, struct assoc *a)
 	if (e == 0) {
 		e = assoc_receive(a);
 		if (e < 0)
-			(void)snprintf(what, sizeof(what), "%s", assoc_reason(a));
+			(void)snprintf(what, sizeof(what), "%s", e == -ETIMEDOUT
+			    ? "no whole A-ASSOCIATE-RQ in time"
+			    : assoc_reason(a));
 	}
 	if (e < 0 && e != -ECANCELED)
 		report_failure(c, what);

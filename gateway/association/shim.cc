@@ -178,8 +178,9 @@ dul_receive(struct dul *d)
 	(void)pthread_mutex_lock(&handover);
 	handed = d->stream;
 	dcmExternalSocketHandle.set(stream_fd(d->stream));
-	cond = ASC_receiveAssociation(network, &d->assoc, DUL_PDU_MAX_C, nullptr,
-	    nullptr, OFFalse, DUL_BLOCK, 0);
+	/* The size of a buffer that is not used here. */
+	cond = ASC_receiveAssociation(network, &d->assoc, ASC_MINIMUMPDUSIZE,
+	    nullptr, nullptr, OFFalse, DUL_BLOCK, 0);
 	if (handed != nullptr)
 		(void)end_handover();
 	return cond.good() ? 0 : fail(d, cond);
@@ -316,7 +317,7 @@ static void
 fill_title(char *title)
 {
 	if (title[0] == '\0')
-		strcpy(title, " ");
+		memcpy(title, " ", 2);
 }
 
 int
@@ -337,7 +338,7 @@ dul_accept(struct dul *d, uint32_t max_pdu, const struct dul_answer *answers,
 	params->ourMaxPDUReceiveSize = max_pdu;
 	/* It sizes a buffer that is not used here, and one magic value turns on a
 	 * mode of compatibility. */
-	params->theirMaxPDUReceiveSize = DUL_PDU_MIN_C;
+	params->theirMaxPDUReceiveSize = ASC_MINIMUMPDUSIZE;
 	OFStandard::strlcpy(params->ourImplementationClassUID,
 	    DICOM_IMPLEMENTATION_UID, sizeof(params->ourImplementationClassUID));
 	OFStandard::strlcpy(params->ourImplementationVersionName,
@@ -360,50 +361,32 @@ dul_reject(struct dul *d, unsigned result, unsigned source, unsigned reason)
 }
 
 int
-dul_next_pdv(struct dul *d, struct dul_pdv *ret)
+dul_write(struct dul *d, uint8_t context, bool command, bool last,
+    const void *data, size_t len)
 {
-	DUL_PDV pdv;
+	DUL_PDV pdv = { };
+	DUL_PDVLIST list = { };
+	OFCondition cond;
 
-	if (DUL_NextPDV(&d->assoc->DULassociation, &pdv).bad())
-		return -EAGAIN;
-	ret->context = pdv.presentationContextID;
-	ret->command = pdv.pdvType == DUL_COMMANDPDV;
-	ret->last = pdv.lastPDV;
-	ret->data = pdv.data;
-	ret->len = pdv.fragmentLength;
-	return 0;
+	pdv.fragmentLength = len;
+	pdv.presentationContextID = context;
+	pdv.pdvType = command ? DUL_COMMANDPDV : DUL_DATASETPDV;
+	pdv.lastPDV = last;
+	pdv.data = const_cast<void *>(data);
+	list.count = 1;
+	list.pdv = &pdv;
+	cond = DUL_WritePDVs(&d->assoc->DULassociation, &list);
+	return cond.good() ? 0 : fail(d, cond);
 }
 
 int
-dul_read(struct dul *d)
+dul_take_release(struct dul *d)
 {
 	DUL_PDVLIST list = { };
 	OFCondition cond;
 
 	cond = DUL_ReadPDVs(&d->assoc->DULassociation, &list, DUL_BLOCK, 0);
-	if (cond == DUL_PDATAPDUARRIVED)
-		return 0;
-	if (cond == DUL_PEERREQUESTEDRELEASE)
-		return 1;
-	return fail(d, cond);
-}
-
-int
-dul_write(struct dul *d, const struct dul_pdv *pdv)
-{
-	DUL_PDV one = { };
-	DUL_PDVLIST list = { };
-	OFCondition cond;
-
-	one.fragmentLength = pdv->len;
-	one.presentationContextID = pdv->context;
-	one.pdvType = pdv->command ? DUL_COMMANDPDV : DUL_DATASETPDV;
-	one.lastPDV = pdv->last;
-	one.data = const_cast<void *>(pdv->data);
-	list.count = 1;
-	list.pdv = &one;
-	cond = DUL_WritePDVs(&d->assoc->DULassociation, &list);
-	return cond.good() ? 0 : fail(d, cond);
+	return cond == DUL_PEERREQUESTEDRELEASE ? 0 : fail(d, cond);
 }
 
 int

@@ -18,9 +18,6 @@ extern "C" {
 struct dul;
 struct stream;
 
-#define DUL_PDU_MIN_C (4 * 1024)	/* what DCMTK 3.6.7 can be told */
-#define DUL_PDU_MAX_C (128 * 1024)
-
 int dul_global_init(void);	/* once, before any thread */
 
 struct dul *dul_new(struct stream *s);
@@ -57,17 +54,12 @@ int dul_accept(struct dul *d, uint32_t max_pdu, const struct dul_answer *answers
     size_t n);
 int dul_reject(struct dul *d, unsigned result, unsigned source, unsigned reason);
 
-struct dul_pdv {
-	uint8_t	    context;
-	bool	    command, last;
-	const void *data;
-	size_t	    len;
-};
-/* -EAGAIN: none is left of the last P-DATA-TF; dul_read() takes the next PDU, of
- * which the stream holds at least the header: 0 P-DATA, 1 A-RELEASE-RQ. */
-int dul_next_pdv(struct dul *d, struct dul_pdv *ret);
-int dul_read(struct dul *d);
-int dul_write(struct dul *d, const struct dul_pdv *pdv);
+/* One message part of at most one PDU's worth. */
+int dul_write(struct dul *d, uint8_t context, bool command, bool last,
+    const void *data, size_t len);
+/* The stream holds the header of an A-RELEASE-RQ. P-DATA-TF is not DCMTK's to
+ * read: see assoc.c. */
+int dul_take_release(struct dul *d);
 int dul_release(struct dul *d);	/* A-RELEASE-RP */
 
 #ifdef __cplusplus

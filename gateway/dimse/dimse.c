@@ -7,8 +7,8 @@
  * the association is aborted, since what it sends next cannot be trusted to be
  * what it says. Data that nobody announced is read over.
  *
- * One line is logged when an association is accepted or refused and one at its
- * end (rule 37); nothing in them is the patient's.
+ * report.c logs one line when an association is accepted or refused and one at its
+ * end.
  */
 #include <assert.h>
 #include <errno.h>
@@ -22,8 +22,6 @@
 #include "gateway/base/metrics.h"
 #include "gateway/dimse/callers_int.h"
 #include "gateway/dimse/dimse_int.h"
-
-#define CONTEXTS_LOGGED 2000	/* characters of the list of contexts */
 
 /* ---- messages --------------------------------------------------------------- */
 
@@ -242,65 +240,6 @@ serve_session(struct session *s)
 	}
 }
 
-/* ---- the log's lines ------------------------------------------------------------ */
-
-static void
-log_accepted(const struct session *s)
-{
-	const struct assoc_request *rq = s->request;
-	struct buf yes AUTO(buf_free) = BUF_INIT(CONTEXTS_LOGGED);
-	struct buf no AUTO(buf_free) = BUF_INIT(CONTEXTS_LOGGED);
-
-	negotiate_print_accepted(rq, &s->negotiation, &yes);
-	negotiate_print_refused(rq, &s->negotiation, &no);
-	log_write(s->negotiation.accepted > 0 ? LOG_INFO : LOG_WARNING,
-	    "association accepted",
-	    LOG_U64("assoc", assoc_id(s->assoc)), LOG_STR("calling", rq->calling),
-	    LOG_STR("called", rq->called), LOG_STR("address", rq->address),
-	    LOG_STR("implementation", rq->implementation_version),
-	    LOG_STR("implementation_uid", rq->implementation_uid),
-	    LOG_STR("tls", rq->tls_version), LOG_STR("subject", rq->tls_subject),
-	    LOG_U64("pdu", s->verdict.max_pdu), LOG_U64("peer_pdu", rq->max_pdu),
-	    LOG_U64("proposed", rq->n_contexts),
-	    LOG_U64("accepted", s->negotiation.accepted),
-	    LOG_STR("contexts", yes.data != NULL ? yes.data : ""),
-	    LOG_STR("refused", no.data != NULL ? no.data : ""));
-}
-
-static void
-log_refused(const struct assoc *a, const struct policy_verdict *v)
-{
-	const struct assoc_request *rq = assoc_request(a);
-	char code[16];
-
-	(void)snprintf(code, sizeof(code), "%d/%d/%u", v->result, v->source,
-	    v->reason);
-	log_warn("association refused", LOG_U64("assoc", assoc_id(a)),
-	    LOG_STR("calling", rq->calling), LOG_STR("called", rq->called),
-	    LOG_STR("address", rq->address), LOG_STR("tls", rq->tls_version),
-	    LOG_STR("implementation", rq->implementation_version),
-	    LOG_U64("proposed", rq->n_contexts), LOG_STR("code", code),
-	    LOG_STR("why", v->why));
-}
-
-static void
-log_ended(struct session *s, int r)
-{
-	const char *how = s->reason[0] != '\0' ? s->reason
-	    : r == 0 ? "released" : assoc_reason(s->assoc);
-
-	log_write(r == 0 ? LOG_INFO : LOG_WARNING, "association ended",
-	    LOG_U64("assoc", assoc_id(s->assoc)),
-	    LOG_STR("calling", s->request->calling),
-	    LOG_STR("called", s->request->called),
-	    LOG_STR("address", s->request->address), LOG_STR("how", how),
-	    LOG_U64("stored", atomic_load(&s->stored)),
-	    LOG_U64("again", s->duplicates), LOG_U64("refused", s->refused),
-	    LOG_U64("warned", s->warned), LOG_U64("echoes", s->echoes),
-	    LOG_U64("bytes", atomic_load(&s->bytes)),
-	    LOG_U64("ms", (uint64_t)(clock_mono_ms() - s->begin_mono_ms)));
-}
-
 /* ---- an association ------------------------------------------------------------ */
 
 static const struct config *
@@ -330,7 +269,7 @@ refuse_association(struct dimse *d, struct assoc *a,
 {
 	metric_add(METRIC_ASSOCIATIONS_REFUSED, 1);
 	callers_note_call(d->callers, assoc_request(a), v->known, v->why);
-	log_refused(a, v);
+	report_refused(a, v);
 	(void)assoc_reject(a, v->result, v->source, v->reason);
 }
 
@@ -357,7 +296,7 @@ run_session(struct dimse *d, struct session *s)
 	metric_add(METRIC_ASSOCIATIONS, 1);
 	callers_note_call(d->callers, s->request, s->verdict.known, NULL);
 	r = accept_association(s);
-	log_accepted(s);
+	report_accepted(s);
 	if (r == 0)
 		r = serve_session(s);
 	spool_source_close(s->source);
@@ -366,7 +305,7 @@ run_session(struct dimse *d, struct session *s)
 		metric_add(METRIC_ASSOCIATIONS_ABORTED, 1);
 		assoc_abort(s->assoc);
 	}
-	log_ended(s, r);
+	report_ended(s, r);
 }
 
 static struct session *

@@ -61,4 +61,11 @@ int serve_echo(struct session *s, const struct dicom_command *rq, uint8_t contex
 int serve_store(struct session *s, const struct dicom_command *rq,
     uint8_t context);
 
+/* ---- the log's lines (report.c) --------------------------------------------- */
+
+void report_accepted(const struct session *s);
+void report_refused(const struct assoc *a, const struct policy_verdict *v);
+/* r: 0 released, or why it ended. */
+void report_ended(struct session *s, int r);
+
 #endif

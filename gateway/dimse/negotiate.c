@@ -111,56 +111,45 @@ name_result(enum assoc_context_result r)
 	}
 }
 
+/* The n-th answer is of this kind: accepted, or refused like that. */
 static bool
-is_alike(const struct assoc_request *rq, const struct negotiation *n, unsigned i,
-    unsigned j)
+is_kind(const struct assoc_request *rq, const struct negotiation *n, unsigned i,
+    const char *abstract_syntax, bool accepted)
 {
-	const struct assoc_answer *a = &n->answers[i], *b = &n->answers[j];
-
-	return a->result == b->result &&
-	    strcmp(rq->contexts[i].abstract_syntax,
-		rq->contexts[j].abstract_syntax) == 0 &&
-	    (a->result != ASSOC_ACCEPTED || strcmp(a->syntax, b->syntax) == 0);
+	return (n->answers[i].result == ASSOC_ACCEPTED) == accepted &&
+	    strcmp(rq->contexts[i].abstract_syntax, abstract_syntax) == 0;
 }
 
-/* How many are alike from i on; 0 when one before it is: then it was printed. */
-static unsigned
-count_alike(const struct assoc_request *rq, const struct negotiation *n,
-    unsigned i)
+static void
+print_class(const struct assoc_request *rq, const struct negotiation *n,
+    unsigned first, bool accepted, struct buf *b)
 {
-	unsigned count = 0;
+	const char *class = rq->contexts[first].abstract_syntax, *last = "", *what;
 
-	for (unsigned j = 0; j < rq->n_contexts; j++) {
-		if (!is_alike(rq, n, i, j))
+	for (unsigned i = 0; i < first; i++)
+		if (is_kind(rq, n, i, class, accepted))
+			return;		/* printed with that one */
+	(void)buf_printf(b, "%s%s%c", b->len > 0 ? " " : "", shorten(class),
+	    accepted ? '=' : ':');
+	for (unsigned i = first; i < rq->n_contexts; i++) {
+		if (!is_kind(rq, n, i, class, accepted))
 			continue;
-		if (j < i)
-			return 0;
-		count++;
+		what = accepted ? shorten(n->answers[i].syntax)
+				: name_result(n->answers[i].result);
+		if (strcmp(what, last) != 0)
+			(void)buf_printf(b, "%s%s", last[0] != '\0' ? "," : "",
+			    what);
+		last = what;
 	}
-	return count;
 }
 
 static void
 print_answers(const struct assoc_request *rq, const struct negotiation *n,
     bool accepted, struct buf *b)
 {
-	unsigned count;
-	bool ok;
-
-	for (unsigned i = 0; i < rq->n_contexts; i++) {
-		ok = n->answers[i].result == ASSOC_ACCEPTED;
-		if (ok != accepted)
-			continue;
-		count = count_alike(rq, n, i);
-		if (count == 0)
-			continue;
-		(void)buf_printf(b, "%s%s%s%s", b->len > 0 ? " " : "",
-		    shorten(rq->contexts[i].abstract_syntax), ok ? "=" : ":",
-		    ok ? shorten(n->answers[i].syntax)
-		       : name_result(n->answers[i].result));
-		if (count > 1)
-			(void)buf_printf(b, "(%u)", count);
-	}
+	for (unsigned i = 0; i < rq->n_contexts; i++)
+		if ((n->answers[i].result == ASSOC_ACCEPTED) == accepted)
+			print_class(rq, n, i, accepted, b);
 }
 
 void

@@ -20,8 +20,8 @@ void negotiate_contexts(const struct assoc_request *rq,
 /* What a context is for, when Common Extended Negotiation counts. */
 enum dicom_service negotiate_service(const struct assoc_context *c);
 
-/* Compact, for the one log line: accepted as CLASS=SYNTAX(n), refused as
- * CLASS:why(n), with the root 1.2.840.10008 left out and like ones counted. */
+/* Compact, for the one log line: accepted as CLASS=SYNTAX,SYNTAX, refused as
+ * CLASS:why, with the root 1.2.840.10008 left out. */
 void negotiate_print_accepted(const struct assoc_request *rq,
     const struct negotiation *n, struct buf *b);
 void negotiate_print_refused(const struct assoc_request *rq,
