@@ -137,7 +137,8 @@ count_line(void *arg, const struct settle_entry *e, const char *line, size_t len
 	return 0;
 }
 
-/* Cuts a torn last line off, or gives a whole one its newline back. */
+/* Cuts a torn last line off, or gives a whole one its newline back. Where the disk
+ * could not be read, nothing is cut: another day it may be. */
 static int
 mend_tail(struct settle_log *log, uint64_t size, const struct settle_tail *tail)
 {
@@ -145,7 +146,8 @@ mend_tail(struct settle_log *log, uint64_t size, const struct settle_tail *tail)
 
 	if (tail->end == size)
 		return 0;
-	if (tail->whole) {
+	if (tail->whole || tail->unreadable) {
+		log->bad += !tail->whole;
 		log->end = size + 1;
 		r = fdio_pwrite(log->fd, "\n", 1, (off_t)size);
 	} else {
@@ -324,8 +326,8 @@ keep_damaged(struct settle_log *log)
 	if (log->bad == 0)
 		return;
 	(void)fdio_unlink(log->dirfd, DAMAGED_NAME);
-	(void)linkat(log->dirfd, LOG_NAME, log->dirfd, DAMAGED_NAME, 0);
-	log->bad = 0;
+	if (linkat(log->dirfd, LOG_NAME, log->dirfd, DAMAGED_NAME, 0) == 0)
+		log->bad = 0;
 }
 
 int

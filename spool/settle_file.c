@@ -22,6 +22,7 @@ struct lines {
 	size_t	 start, len;	/* unread bytes in it */
 	uint64_t line_at;	/* of buf[start] in the file */
 	bool	 overlong;	/* until its newline */
+	uint64_t unreadable;	/* blocks */
 };
 
 /* 1: more bytes, 0: the end. */
@@ -29,7 +30,6 @@ static int
 fill_buffer(struct lines *l)
 {
 	size_t room, want;
-	uint64_t bad = 0;
 	ssize_t n;
 
 	memmove(l->buf, l->buf + l->start, l->len);
@@ -38,7 +38,8 @@ fill_buffer(struct lines *l)
 	want = l->size - l->at < room ? (size_t)(l->size - l->at) : room;
 	if (want == 0)
 		return 0;
-	n = file_pread_rest(l->fd, l->buf + l->len, want, l->at, &bad);
+	n = file_pread_rest(l->fd, l->buf + l->len, want, l->at,
+	    &l->unreadable);
 	if (n < 0)
 		return (int)n;
 	l->at += (uint64_t)n;
@@ -174,6 +175,7 @@ settle_file_read(int fd, uint64_t from, uint64_t size, settle_line_fn *fn,
 	int r;
 
 	r = read_all(&l, fn, arg, ret_tail != NULL ? &tail : NULL);
+	tail.unreadable = l.unreadable > 0;
 	if (r == 0 && ret_tail != NULL)
 		*ret_tail = tail;
 	return r;

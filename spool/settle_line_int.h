@@ -29,6 +29,7 @@ typedef int settle_line_fn(void *arg, const struct settle_entry *e,
 struct settle_tail {
 	uint64_t end;		/* behind the last newline */
 	bool	 whole;		/* what follows is a line that lacks only that */
+	bool	 unreadable;	/* the disk refused some block of the file */
 };
 /* Reads the bytes [from, size); from: where a line begins. -ENOTSUP: of a newer
  * version. *ret_tail may be NULL: then a tail that is whole counts as a line. */
