@@ -61,9 +61,11 @@ add_head(const struct stow_body *b, const struct stow_part *p, struct buf *out)
 	struct dicom_part10 head = { 0 };
 	int r;
 
-	(void)strcpy(head.sop_class, p->item->in.sop_class);
-	(void)strcpy(head.sop_instance, p->item->in.sop_instance);
-	(void)strcpy(head.syntax, leaving_syntax(p));
+	(void)snprintf(head.sop_class, sizeof(head.sop_class), "%s",
+	    p->item->in.sop_class);
+	(void)snprintf(head.sop_instance, sizeof(head.sop_instance), "%s",
+	    p->item->in.sop_instance);
+	(void)snprintf(head.syntax, sizeof(head.syntax), "%s", leaving_syntax(p));
 	r = dicom_part10_write(&file, &head);
 	if (r == 0)
 		r = buf_printf(out, "--%s\r\nContent-Type: application/dicom\r\n"
@@ -186,19 +188,13 @@ stow_unreadable(struct destination_item *item, int error)
 static void
 make_boundary(struct stow_body *b)
 {
-	static const char hex[] = "0123456789abcdef";
-	uint8_t random[16];
-	size_t at = strlen("causeway");
+	uint64_t random[2];
 
 	/* Blocks only while the machine boots; 16 bytes are never cut short. */
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		abort();
-	(void)strcpy(b->boundary, "causeway");
-	for (size_t i = 0; i < sizeof(random); i++) {
-		b->boundary[at++] = hex[random[i] >> 4];
-		b->boundary[at++] = hex[random[i] & 15];
-	}
-	b->boundary[at] = '\0';
+	(void)snprintf(b->boundary, sizeof(b->boundary), "causeway%016" PRIx64
+	    "%016" PRIx64, random[0], random[1]);
 	(void)snprintf(b->type, sizeof(b->type), "multipart/related; "
 	    "type=\"application/dicom\"; boundary=%s", b->boundary);
 }

@@ -102,6 +102,7 @@ struct http_connection {
 	CURL		       *easy;
 	CURLM		       *multi;
 	bool			fresh;	/* do not reuse what is kept alive */
+	bool			handshake;	/* TCP stands, TLS began */
 	curl_socket_t		sockets[HTTP_SOCKETS_MAX];	/* open now */
 	struct tls_seen		seen;
 	struct buf		tls_why;	/* of our own certificate */

@@ -163,13 +163,12 @@ static void
 explain_timeout(const struct transfer *t, struct buf *b)
 {
 	const struct http_client *c = t->conn->client;
-	curl_off_t connected = 0, named = 0;
+	curl_off_t named = 0;
 
 	(void)curl_easy_getinfo(t->conn->easy, CURLINFO_NAMELOOKUP_TIME_T, &named);
-	(void)curl_easy_getinfo(t->conn->easy, CURLINFO_CONNECT_TIME_T, &connected);
 	(void)buf_printf(b, "%s: no answer within %lld s ", c->host,
 	    (long long)(c->connect_timeout_ms / 1000));
-	if (connected > 0)
+	if (t->conn->handshake)
 		(void)buf_add_str(b, "to the TLS handshake: is this an https port?");
 	else if (named > 0)
 		(void)buf_add_str(b, "to the connection: a firewall may drop it");
@@ -270,13 +269,8 @@ classify(const struct transfer *t, CURLcode code)
 	case CURLE_COULDNT_RESOLVE_PROXY:
 	case CURLE_COULDNT_CONNECT:
 		return HTTP_UNREACHABLE;
-	case CURLE_OPERATION_TIMEDOUT: {
-		curl_off_t connected = 0;
-
-		(void)curl_easy_getinfo(t->conn->easy, CURLINFO_CONNECT_TIME_T,
-		    &connected);
-		return connected > 0 ? HTTP_TLS : HTTP_UNREACHABLE;
-	}
+	case CURLE_OPERATION_TIMEDOUT:
+		return t->conn->handshake ? HTTP_TLS : HTTP_UNREACHABLE;
 	case CURLE_SSL_CONNECT_ERROR:
 	case CURLE_SSL_CERTPROBLEM:
 	case CURLE_SSL_CIPHER:

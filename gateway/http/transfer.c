@@ -173,6 +173,7 @@ prepare_tls(CURL *easy, void *ctx, void *arg)
 	const struct tls_files *own = &conn->client->certificate;
 
 	(void)easy;
+	conn->handshake = true;
 	conn->seen = (struct tls_seen){ 0 };
 	buf_clear(&conn->tls_why);
 	if (tls_watch(ctx, &conn->seen) < 0)
@@ -383,6 +384,7 @@ transfer_run(struct transfer *t)
 
 	curl_easy_reset(conn->easy);
 	conn->error[0] = '\0';
+	conn->handshake = false;
 	conn->seen = (struct tls_seen){ 0 };
 	buf_clear(&conn->tls_why);
 	set_connection(conn);

@@ -6,6 +6,7 @@ WADO-RS and DELETE as a well-behaved server would. Orders make it otherwise. As
 a program:
 
     fakecloud.py DIR [--certificate server|expired|wrongname] [--client-ca]
+                 [--certs DIR]
 
 listens on a free port of 127.0.0.1, prints one line of JSON ({"url", "port",
 "ca"}) when it is ready, and ends with its standard input. It reads DIR/orders.json
@@ -40,6 +41,7 @@ Each request takes the first order of the script that matches and is not used up
     "chunked": true          reply without Content-Length
     "delay_ms": n            before answering
     "close": true            close after the answer
+    "drop": true             the same, without having said so
 """
 import argparse
 import base64
@@ -197,8 +199,11 @@ def chosen(table, uid, index):
 # --- the server -------------------------------------------------------------
 
 class FakeCloud:
-    def __init__(self, directory, certificate=None, client_ca=False, port=0):
+    def __init__(self, directory, certificate=None, client_ca=False, port=0,
+                 certificates=None):
         self.directory = directory
+        self.certificates = certificates or os.path.join(directory, "certs")
+        self.connections = 0
         os.makedirs(directory, exist_ok=True)
         self.lock = threading.Lock()
         self.instances = {}
@@ -220,7 +225,7 @@ class FakeCloud:
         threading.Thread(target=self.accept, daemon=True).start()
 
     def make_context(self, certificate, client_ca):
-        made = certs.make(os.path.join(self.directory, "certs"))
+        made = certs.make(self.certificates)
         self.ca = os.path.join(made, "ca.pem")
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(
@@ -293,7 +298,10 @@ class FakeCloud:
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.context is not None:
                 peer = self.context.wrap_socket(peer, server_side=True)
-            connection = Connection(self, peer)
+            with self.lock:
+                self.connections += 1
+                number = self.connections
+            connection = Connection(self, peer, number)
             while connection.one_request():
                 pass
         except (Gone, OSError, ssl.SSLError) as error:
@@ -303,8 +311,9 @@ class FakeCloud:
 
 
 class Connection:
-    def __init__(self, cloud, peer):
+    def __init__(self, cloud, peer, number):
         self.cloud = cloud
+        self.number = number
         self.peer = peer
         self.file = peer.makefile("rb")
 
@@ -374,7 +383,7 @@ class Connection:
             threading.Event().wait(order["delay_ms"] / 1000)
         status, headers, reply = self.handle(order, config, body)
         self.answer(order, status, headers, reply, len(body))
-        return not order.get("close")
+        return not (order.get("close") or order.get("drop"))
 
     def leave_early(self, order):
         if order.get("linger"):
@@ -402,6 +411,7 @@ class Connection:
         reply = head.encode("latin-1") + b"\r\n" + body
         self.cloud.note(method=self.method, path=self.path, status=status,
                         received=received, sent=len(body),
+                        connection=self.number,
                         agent=self.headers.get("user-agent"),
                         expect=self.headers.get("expect"),
                         uids=getattr(self, "uids", []))
@@ -530,10 +540,11 @@ def main():
     parser.add_argument("directory")
     parser.add_argument("--certificate")
     parser.add_argument("--client-ca", action="store_true")
+    parser.add_argument("--certs")
     parser.add_argument("--port", type=int, default=0)
     args = parser.parse_args()
     cloud = FakeCloud(args.directory, args.certificate, args.client_ca,
-                      args.port)
+                      args.port, args.certs)
     print(json.dumps({"url": cloud.url, "port": cloud.port, "ca": cloud.ca}),
           flush=True)
     sys.stdin.read()
