@@ -226,6 +226,11 @@ int config_restart_needed(const struct config *old, const struct config *new,
 const struct config_destination *config_destination_find(const struct config *c,
     const char *name);
 
+/* The most specific entry for a caller (rule 17): its exact title before `*`, then
+ * the longest network. NULL: none admits it. Titles count by case. */
+const struct config_peer *config_peer_find(const struct config *c,
+    const char *ae_title, const char *address);
+
 /* "10.1.2.0/24" or "2001:db8::1" holds the address (text, as getnameinfo gives
  * it; IPv4-mapped IPv6 counts as IPv4). false too when the network is malformed. */
 bool config_network_ok(const char *network);

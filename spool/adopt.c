@@ -11,10 +11,13 @@
  * news.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "gateway/base/cleanup.h"
+#include "gateway/base/fdio.h"
 #include "gateway/base/log.h"
 #include "spool/spool_int.h"
 
@@ -157,11 +160,11 @@ struct replay_batch {
 };
 
 static int
-replay_expunged(struct spool *sp, uint64_t id)
+replay_expunged(struct spool *sp, uint64_t id, int64_t wall_ms)
 {
 	struct store_place at;
 	uint64_t length;
-	int r = index_expunge(sp->ix, id, &at, &length);
+	int r = index_replay_expunged(sp->ix, id, wall_ms, &at, &length);
 
 	if (r == 0 && at.segment == 0)
 		r = store_own_remove(sp->store, id);
@@ -188,7 +191,7 @@ replay_entry(struct spool *sp, const struct settle_entry *e)
 	case SETTLE_REPLACING:
 		return index_set_replacing(sp->ix, e->id, e->destination);
 	case SETTLE_EXPUNGED:
-		return replay_expunged(sp, e->id);
+		return replay_expunged(sp, e->id, e->wall_ms);
 	case SETTLE_DAMAGED:
 		return index_set_damaged(sp->ix, e->id);
 	case SETTLE_STUDY_HOLD:
@@ -334,19 +337,52 @@ catch_up(struct spool *sp, struct record_walk *w)
 		r = index_settled(sp->ix, &from);
 	if (r >= 0)
 		r = replay_log(sp, commit_inline, from);
+	if (r >= 0)
+		atomic_store(&sp->replayed, true);
 	return r;
 }
 
+static int
+see_record(void *arg, const struct record *rec, const struct store_place *at,
+    bool whole)
+{
+	(void)rec;
+	(void)at;
+	(void)whole;
+	*(bool *)arg = true;
+	return 1;
+}
+
+/* A new index over a spool that never had anything is no rebuild; one that was
+ * interrupted begins anew: what it has found already is passed over. */
+static int
+needs_rebuild(struct spool *sp, bool new_index, bool *ret)
+{
+	bool any = sp->adopt->n > 0;
+	int r = 0;
+
+	*ret = true;
+	if (faccessat(store_dirfd(sp->store), SPOOL_REBUILD_FILE, F_OK, 0) == 0)
+		return 0;
+	if (new_index && !any)
+		r = store_scan_own(sp->store, false, false, false, see_record, &any);
+	*ret = new_index && any;
+	return r < 0 ? r : *ret ? spool_mark(sp, SPOOL_REBUILD_FILE) : 0;
+}
+
 int
-adopt_at_start(struct spool *sp, bool rebuild, struct buf *why)
+adopt_at_start(struct spool *sp, bool new_index, struct buf *why)
 {
 	struct record_walk w = { .sp = sp, .commit = commit_inline };
+	bool rebuild = false;
 	int r;
 
 	sp->adopt = xcalloc(1, sizeof(*sp->adopt));
 	r = index_segments(sp->ix, tell_segment, sp->store);
 	if (r >= 0)
 		r = store_segments(sp->store, note_segment, sp->adopt);
+	if (r >= 0)
+		r = needs_rebuild(sp, new_index, &rebuild);
 	if (r >= 0)
 		r = rebuild ? look_through_open(sp, &w) : catch_up(sp, &w);
 	if (r < 0) {
@@ -390,9 +426,12 @@ finish_rebuild(struct spool *sp, struct record_walk *w)
 	r = store_scan_own(sp->store, false, true, false, adopt_record, w);
 	if (r >= 0)
 		r = replay_log(sp, commit_run, 0);
+	atomic_store(&sp->replayed, r >= 0);
 	if (r >= 0)
 		r = commit_run(sp, apply_renumber, NULL, COMMIT_DURABLE);
-	if (r < 0)
+	if (r >= 0)
+		r = fdio_unlink(store_dirfd(sp->store), SPOOL_REBUILD_FILE);
+	if (r < 0 && r != -ENOENT)
 		return r;
 	log_info("the index is rebuilt", LOG_U64("adopted", a->adopted + w->adopted),
 	    LOG_U64("incomplete", a->damaged + w->damaged));

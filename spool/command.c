@@ -88,7 +88,7 @@ apply_slice(struct spool *sp, void *arg)
 
 	op->changed = 0;
 	r = index_pairs(sp->ix, op->cmd->study, op->cmd->destination, rule->from,
-	    rule->unrouted && op->cmd->destination == NULL, op->after, PAIRS_MAX,
+	    rule->unrouted && op->cmd->destination == NULL, op->after, PAIRS_PAGE,
 	    pair_collect, &pairs);
 	if (r < 0)
 		return r;
@@ -100,7 +100,7 @@ apply_slice(struct spool *sp, void *arg)
 			return r;
 		op->changed += changed ? 1 : 0;
 	}
-	op->more = pairs.n == PAIRS_MAX;
+	op->more = pairs.n >= PAIRS_PAGE;
 	op->next = op->more && op->changed == 0 ? pairs.pair[pairs.n - 1].id :
 	    op->after;
 	return 0;

@@ -86,7 +86,8 @@ commit_batch(struct spool *sp, struct commit_op *const *ops, size_t n)
 		return r;
 	}
 
-	r = index_note_settled(sp->ix, settle_size(sp->log));
+	if (atomic_load(&sp->replayed))
+		r = index_note_settled(sp->ix, settle_size(sp->log));
 	if (r >= 0)
 		r = index_commit(sp->ix, (flags & COMMIT_DURABLE) != 0);
 	if (r < 0)

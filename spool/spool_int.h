@@ -9,7 +9,7 @@
  *   command.c	 what operators ask for
  *   keeper.c	 the keeper thread: standby segments, sealing, space
  *   sweep.c	 retention, eviction, compaction, forgetting
- *   reader.c	 bytes back out, verified
+ *   lend.c	 bytes back out, verified
  *   store*.c	 files; settle.c the settle log; index*.c SQL
  *
  * Locks, in the order they may be taken: put pool, activity, readers, committer
@@ -138,7 +138,8 @@ void keeper_measure_space(struct spool *sp);
 
 /* (instance, destination) pairs picked from the index, to be changed when no
  * statement walks over them any more. destination "": pending or unrouted. */
-#define PAIRS_MAX 256
+#define PAIRS_PAGE 192	/* asked for; a page never ends within an instance */
+#define PAIRS_MAX  256
 struct pair {
 	uint64_t id;
 	enum spool_delivery state;
@@ -159,7 +160,7 @@ int  sweep_expunge(struct spool *sp, const uint64_t *ids, size_t n,
     const char *actor, bool wipe);
 
 /* ---- adopt.c ---- */
-int  adopt_at_start(struct spool *sp, bool rebuild, struct buf *why);
+int  adopt_at_start(struct spool *sp, bool new_index, struct buf *why);
 /* One slice of the background rebuild: 1 more to do, 0 finished. */
 int  adopt_continue(struct spool *sp);
 void adopt_free(struct spool *sp);
@@ -188,6 +189,7 @@ struct spool {
 	_Atomic uint64_t disk_free, disk_size, free_in_segments;
 	_Atomic int	 space;		/* enum spool_space */
 	atomic_bool	 suspect, rebuilding;
+	atomic_bool	 replayed;	/* the index reflects the whole settle log */
 	_Atomic uint64_t rebuilt;
 
 	pthread_mutex_t	 callbacks_mu;
@@ -205,6 +207,10 @@ void spool_wake(struct spool *sp);
 /* Invariant 7: stops promising, marks the index to be rebuilt, tells the owner. */
 void spool_suspect(struct spool *sp, const char *what, int error);
 
+/* Marks in the spool's directory: set the index aside at the next start; a rebuild
+ * has not come to its end. */
 #define SPOOL_SUSPECT_FILE "index.suspect"
+#define SPOOL_REBUILD_FILE "index.rebuilding"
+int spool_mark(struct spool *sp, const char *name);
 
 #endif

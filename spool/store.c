@@ -220,12 +220,12 @@ choose_segment_size(int dirfd)
 
 /* SPOOL is gone or damaged. The containers tell the UUID; ids go on far above
  * all that can have been given out: above the highest seen, and above what the
- * clock allows at a million a second. */
+ * clock allows at a thousand a millisecond. */
 static int
 recover_identity(struct store *st, struct identity *id, struct buf *why)
 {
 	uint64_t highest = 0, by_clock, mask = (UINT64_C(1) << ID_BITS) - 1;
-	int64_t now = clock_wall_ms() / 1000;
+	int64_t now = clock_wall_ms();
 	int r;
 
 	r = identity_recover(st->dirfd, id->uuid, &highest);
@@ -239,7 +239,7 @@ recover_identity(struct store *st, struct identity *id, struct buf *why)
 
 	log_debug("SPOOL made anew from the containers",
 	    LOG_U64("highest", highest));
-	by_clock = now > 0 ? (uint64_t)now << 20 : 0;
+	by_clock = now > 0 ? (uint64_t)now << 10 : 0;
 	id->floor = highest & mask;
 	if (id->floor < by_clock)
 		id->floor = by_clock;

@@ -1,0 +1,506 @@
+/* test_spool_promise.c - the spool as a whole: what is promised is there, byte for
+ * byte, after a stop, after a lost index, and after a crash that loses the rows.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "gateway/base/buf.h"
+#include "gateway/base/cleanup.h"
+#include "spool/spool.h"
+
+#define CT "1.2.840.10008.5.1.4.1.1.2"
+
+struct box {
+	char dir[128];
+	struct spool *sp;
+};
+
+static void
+open_box(struct box *b)
+{
+	struct spool_options o = { .directory = b->dir, .reserve = 1 << 20,
+		.keep_delivered_ms = 7 * 86400000LL, .keep_index_ms = 86400000LL * 365 };
+	struct buf why = BUF_INIT(4096);
+	int r = spool_open(&o, &b->sp, &why);
+
+	if (r < 0)
+		print_error("spool_open: %d %s\n", r, why.data);
+	buf_free(&why);
+	assert_int_equal(r, 0);
+}
+
+static int
+setup(void **state)
+{
+	struct box *b = calloc(1, sizeof(*b));
+	const char *tmp = getenv("TMPDIR");
+
+	(void)snprintf(b->dir, sizeof(b->dir), "%s/spoolXXXXXX",
+	    tmp != NULL ? tmp : "/tmp");
+	assert_non_null(mkdtemp(b->dir));
+	open_box(b);
+	*state = b;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct box *b = *state;
+	char cmd[256];
+
+	spool_close(b->sp);
+	(void)snprintf(cmd, sizeof(cmd), "rm -rf '%s'", b->dir);
+	(void)!system(cmd);
+	free(b);
+	return 0;
+}
+
+static void
+reopen(struct box *b)
+{
+	spool_close(TAKE_PTR(b->sp));
+	open_box(b);
+}
+
+/* ---- objects: explicit little endian, an element of any size at the end ---- */
+
+static void
+element(struct buf *b, unsigned g, unsigned e, const char *vr, const char *v)
+{
+	char text[400];
+	size_t n = strlen(v);
+	uint8_t h[8] = { (uint8_t)g, (uint8_t)(g >> 8), (uint8_t)e, (uint8_t)(e >> 8),
+		(uint8_t)vr[0], (uint8_t)vr[1], 0, 0 };
+
+	memcpy(text, v, n);
+	if (n % 2 != 0)
+		text[n++] = vr[0] == 'U' ? '\0' : ' ';
+	h[6] = (uint8_t)n;
+	h[7] = (uint8_t)(n >> 8);
+	(void)buf_add(b, h, 8);
+	(void)buf_add(b, text, n);
+}
+
+static void
+make_object(struct buf *b, const char *study, const char *sop, size_t pixels, uint8_t fill)
+{
+	uint8_t h[12] = { 0xe0, 0x7f, 0x10, 0x00, 'O', 'W', 0, 0 };
+	uint8_t *px = malloc(pixels + 1);
+
+	element(b, 8, 0x16, "UI", CT);
+	element(b, 8, 0x18, "UI", sop);
+	element(b, 8, 0x50, "SH", "A77");
+	element(b, 8, 0x60, "CS", "CT");
+	element(b, 0x10, 0x10, "PN", "Doe^Jane");
+	element(b, 0x10, 0x20, "LO", "PID1");
+	element(b, 0x20, 0x0d, "UI", study);
+	element(b, 0x20, 0x0e, "UI", "1.2.3.4.5");
+	h[8] = (uint8_t)pixels;
+	h[9] = (uint8_t)(pixels >> 8);
+	h[10] = (uint8_t)(pixels >> 16);
+	h[11] = (uint8_t)(pixels >> 24);
+	(void)buf_add(b, h, 12);
+	for (size_t i = 0; i < pixels; i++)
+		px[i] = (uint8_t)(fill + i * 7);
+	(void)buf_add(b, px, pixels);
+	free(px);
+	assert_int_equal(buf_error(b), 0);
+}
+
+static int
+store_as(struct spool *sp, const char *syntax, const char *sop, const struct buf *obj,
+    struct spool_receipt *ret)
+{
+	struct spool_origin from = { "CT1", "CAUSEWAY", "10.0.0.1" };
+	struct spool_source *src = spool_source_open(sp, &from);
+	struct spool_put_head head = { .sop_class = CT, .priority = SPOOL_NORMAL };
+	struct dicom_head_reader *hr;
+	struct spool_put *put;
+	int r, h = 0;
+
+	(void)strncpy(head.sop_instance, sop, DICOM_UID_MAX);
+	(void)strncpy(head.syntax, syntax, DICOM_UID_MAX);
+	hr = dicom_head_reader_new(dicom_syntax_find(syntax));
+	r = spool_put_begin(src, &head, &put);
+	for (size_t at = 0; r == 0 && at < obj->len; at += 16384) {
+		size_t n = obj->len - at < 16384 ? obj->len - at : 16384;
+
+		(void)spool_put_write(put, obj->data + at, n);
+		if (h == 0)
+			h = dicom_head_reader_feed(hr, obj->data + at, n);
+	}
+	if (r == 0) {
+		spool_put_describe(put, dicom_head_reader_head(hr));
+		r = spool_commit(&put, ret);
+	}
+	dicom_head_reader_free(hr);
+	spool_source_close(src);
+	return r;
+}
+
+static uint64_t
+store(struct box *b, const char *study, const char *sop, size_t pixels, uint8_t fill,
+    struct spool_receipt *ret)
+{
+	struct spool_receipt rec = { 0 };
+	struct buf obj = BUF_INIT(32u << 20);
+
+	make_object(&obj, study, sop, pixels, fill);
+	assert_int_equal(store_as(b->sp, DICOM_UID_EXPLICIT_LE, sop, &obj, &rec), 0);
+	buf_free(&obj);
+	if (ret != NULL)
+		*ret = rec;
+	return rec.id;
+}
+
+static void
+check_bytes(struct box *b, uint64_t id, const char *study, const char *sop,
+    size_t pixels, uint8_t fill)
+{
+	struct buf obj = BUF_INIT(32u << 20);
+	struct spool_reader *r;
+	char *got;
+
+	make_object(&obj, study, sop, pixels, fill);
+	assert_int_equal(spool_reader_open(b->sp, id, &r), 0);
+	assert_int_equal(spool_reader_length(r), obj.len);
+	got = malloc(obj.len);
+	assert_int_equal(spool_reader_read(r, 0, got, obj.len), (ssize_t)obj.len);
+	assert_memory_equal(got, obj.data, obj.len);
+	assert_int_equal(spool_reader_verify(r), 0);
+	spool_reader_close(r);
+	free(got);
+	buf_free(&obj);
+}
+
+static uint64_t
+count(struct box *b)
+{
+	struct spool_stats st;
+
+	assert_int_equal(spool_stats(b->sp, &st), 0);
+	return st.instances;
+}
+
+static int
+take_study(void *arg, const struct spool_study *s)
+{
+	*(uint64_t *)arg = s->id;
+	return 0;
+}
+
+static uint64_t
+study_id(struct box *b, const char *uid)
+{
+	struct spool_filter f = { .uid = uid, .state = -1 };
+	uint64_t id = 0;
+
+	assert_true(spool_studies(b->sp, &f, take_study, &id) >= 0);
+	return id;
+}
+
+static void
+route_to_cloud(struct box *b, uint64_t id)
+{
+	const char *dest[] = { "cloud" };
+	struct spool_routing r = { id, dest, 1 };
+
+	assert_int_equal(spool_route(b->sp, &r, 1), 0);
+}
+
+static void
+settle_as(struct box *b, uint64_t id, enum spool_delivery state)
+{
+	struct spool_verdict v = { id, "cloud", state, "because" };
+
+	assert_int_equal(spool_settle(b->sp, &v, 1), 0);
+}
+
+static int
+take_state(void *arg, const struct spool_delivery_row *row)
+{
+	*(int *)arg = (int)row->state;
+	return 0;
+}
+
+static int
+delivery(struct box *b, uint64_t id)
+{
+	int state = -1;
+
+	(void)spool_deliveries(b->sp, id, take_state, &state);
+	return state;
+}
+
+/* ---- tests ---- */
+
+static void
+small_and_large_survive_a_stop(void **state)
+{
+	struct box *b = *state;
+	uint64_t a = store(b, "1.2.1", "1.2.1.1", 1000, 1, NULL);
+	uint64_t c = store(b, "1.2.1", "1.2.1.2", 5000000, 2, NULL);
+
+	check_bytes(b, a, "1.2.1", "1.2.1.1", 1000, 1);
+	check_bytes(b, c, "1.2.1", "1.2.1.2", 5000000, 2);
+	reopen(b);
+	assert_int_equal(count(b), 2);
+	check_bytes(b, a, "1.2.1", "1.2.1.1", 1000, 1);
+	check_bytes(b, c, "1.2.1", "1.2.1.2", 5000000, 2);
+}
+
+static void
+lost_index_is_rebuilt_with_its_obligations(void **state)
+{
+	struct box *b = *state;
+	uint64_t id[40];
+	char cmd[300], sop[64];
+
+	for (unsigned i = 0; i < 40; i++) {
+		(void)snprintf(sop, sizeof(sop), "1.2.2.%u", i);
+		id[i] = store(b, "1.2.2", sop, i % 10 == 0 ? 2000000 : 3000 + i,
+		    (uint8_t)i, NULL);
+		route_to_cloud(b, id[i]);
+		if (i % 2 == 0)
+			settle_as(b, id[i], SPOOL_DELIVERED);
+	}
+	spool_close(TAKE_PTR(b->sp));
+	(void)snprintf(cmd, sizeof(cmd), "rm '%s'/index.db*", b->dir);
+	assert_int_equal(system(cmd), 0);
+	open_box(b);
+	for (unsigned tries = 0; tries < 500; tries++) {
+		struct spool_stats st;
+
+		assert_int_equal(spool_stats(b->sp, &st), 0);
+		if (!st.rebuilding)
+			break;
+		(void)usleep(10000);
+	}
+	assert_int_equal(count(b), 40);
+	for (unsigned i = 0; i < 40; i++) {
+		(void)snprintf(sop, sizeof(sop), "1.2.2.%u", i);
+		check_bytes(b, id[i], "1.2.2", sop, i % 10 == 0 ? 2000000 : 3000 + i,
+		    (uint8_t)i);
+		route_to_cloud(b, id[i]);
+		assert_int_equal(delivery(b, id[i]), i % 2 == 0 ? SPOOL_DELIVERED :
+		    SPOOL_OWED);
+	}
+}
+
+/* What a power cut does to the index: its last commits never were. */
+static void
+lost_rows_are_adopted_from_their_records(void **state)
+{
+	struct box *b = *state;
+	char cmd[600];
+	uint64_t id[20];
+	char sop[64];
+
+	(void)store(b, "1.2.3", "1.2.3.99", 500, 9, NULL);
+	spool_close(TAKE_PTR(b->sp));
+	(void)snprintf(cmd, sizeof(cmd), "cp '%s'/index.db '%s'/old", b->dir, b->dir);
+	assert_int_equal(system(cmd), 0);
+	open_box(b);
+	for (unsigned i = 0; i < 20; i++) {
+		(void)snprintf(sop, sizeof(sop), "1.2.3.%u", i);
+		id[i] = store(b, "1.2.3", sop, i == 7 ? 3000000 : 4000, (uint8_t)i, NULL);
+	}
+	route_to_cloud(b, id[3]);
+	settle_as(b, id[3], SPOOL_REFUSED);
+	/* The files as they are, the index as it was. The segment that came into
+	 * use since is one that the old index does not know. */
+	(void)snprintf(cmd, sizeof(cmd), "d='%s'; cp -r $d $d.cut && rm $d.cut/index.db* "
+	    "&& mv $d.cut/old $d.cut/index.db", b->dir);
+	assert_int_equal(system(cmd), 0);
+	spool_close(TAKE_PTR(b->sp));
+	(void)snprintf(cmd, sizeof(cmd), "d='%s'; rm -rf $d && mv $d.cut $d", b->dir);
+	assert_int_equal(system(cmd), 0);
+	open_box(b);
+	assert_int_equal(count(b), 21);
+	for (unsigned i = 0; i < 20; i++) {
+		(void)snprintf(sop, sizeof(sop), "1.2.3.%u", i);
+		check_bytes(b, id[i], "1.2.3", sop, i == 7 ? 3000000 : 4000, (uint8_t)i);
+	}
+	assert_int_equal(delivery(b, id[3]), SPOOL_REFUSED);
+}
+
+static void
+rule_2_same_bytes_are_one_instance(void **state)
+{
+	struct box *b = *state;
+	struct spool_receipt r;
+	uint64_t id = store(b, "1.2.4", "1.2.4.1", 2000, 1, &r);
+
+	assert_int_equal(r.outcome, SPOOL_NEW);
+	assert_int_equal(store(b, "1.2.4", "1.2.4.1", 2000, 1, &r), id);
+	assert_int_equal(r.outcome, SPOOL_SAME);
+	route_to_cloud(b, id);
+	settle_as(b, id, SPOOL_DELIVERED);
+	assert_int_equal(store(b, "1.2.4", "1.2.4.1", 2000, 1, &r), id);
+	assert_int_equal(r.outcome, SPOOL_OWED_AGAIN);
+	route_to_cloud(b, id);
+	assert_int_equal(delivery(b, id), SPOOL_OWED);
+	assert_int_equal(count(b), 1);
+}
+
+static void
+rule_3_other_bytes_are_a_version(void **state)
+{
+	struct box *b = *state;
+	struct spool_receipt r;
+	uint64_t a = store(b, "1.2.5", "1.2.5.1", 2000, 1, &r);
+	uint64_t c = store(b, "1.2.5", "1.2.5.1", 2000, 2, &r);
+
+	assert_int_not_equal(a, c);
+	assert_int_equal(r.outcome, SPOOL_NEW_VERSION);
+	assert_int_equal(r.version, 2);
+	check_bytes(b, a, "1.2.5", "1.2.5.1", 2000, 1);
+	check_bytes(b, c, "1.2.5", "1.2.5.1", 2000, 2);
+	/* and the large ones */
+	a = store(b, "1.2.5", "1.2.5.2", 3000000, 1, &r);
+	assert_int_equal(store(b, "1.2.5", "1.2.5.2", 3000000, 1, &r), a);
+	assert_int_equal(r.outcome, SPOOL_SAME);
+	c = store(b, "1.2.5", "1.2.5.2", 3000000, 3, &r);
+	assert_int_equal(r.version, 2);
+	check_bytes(b, c, "1.2.5", "1.2.5.2", 3000000, 3);
+}
+
+static void
+commands_are_recorded_and_survive_a_lost_index(void **state)
+{
+	struct box *b = *state;
+	uint64_t id = store(b, "1.2.6", "1.2.6.1", 2000, 1, NULL), n = 0;
+	struct spool_command c = { .verb = SPOOL_DROP, .actor = "alice",
+		.reason = "wrong patient" };
+	char cmd[300];
+
+	route_to_cloud(b, id);
+	c.study = study_id(b, "1.2.6");
+	assert_int_equal(spool_command(b->sp, &c, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(delivery(b, id), SPOOL_LET_GO);
+	(void)snprintf(cmd, sizeof(cmd), "grep -q alice '%s'/settle.log", b->dir);
+	assert_int_equal(system(cmd), 0);
+	c.verb = SPOOL_HOLD;
+	assert_int_equal(spool_command(b->sp, &c, &n), 0);
+	c.study = 424242;
+	assert_int_equal(spool_command(b->sp, &c, &n), -ENOENT);
+}
+
+static void
+purge_leaves_no_bytes(void **state)
+{
+	struct box *b = *state;
+	struct spool_command c = { .verb = SPOOL_PURGE, .actor = "bob",
+		.reason = "wrong patient" };
+	uint64_t n = 0, keep;
+	struct spool_reader *r;
+	uint64_t id = store(b, "1.2.7", "1.2.7.1", 2000, 1, NULL);
+	uint64_t big = store(b, "1.2.7", "1.2.7.2", 2000000, 1, NULL);
+	char cmd[300];
+
+	keep = store(b, "1.2.8", "1.2.8.1", 2000, 5, NULL);
+	c.study = study_id(b, "1.2.7");
+	assert_int_equal(spool_command(b->sp, &c, &n), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(spool_reader_open(b->sp, id, &r), -ENOENT);
+	assert_int_equal(spool_reader_open(b->sp, big, &r), -ENOENT);
+	check_bytes(b, keep, "1.2.8", "1.2.8.1", 2000, 5);
+	(void)snprintf(cmd, sizeof(cmd), "grep -rqa '1\\.2\\.7\\.1' '%s'/segments", b->dir);
+	assert_int_not_equal(system(cmd), 0);
+	reopen(b);
+	assert_int_equal(spool_reader_open(b->sp, id, &r), -ENOENT);
+	check_bytes(b, keep, "1.2.8", "1.2.8.1", 2000, 5);
+}
+
+static int
+take_open_study(void *arg, const struct spool_open_study *s)
+{
+	*(struct spool_open_study *)arg = *s;
+	return 0;
+}
+
+static void
+rule_11_a_study_is_open_while_its_source_is(void **state)
+{
+	struct box *b = *state;
+	struct spool_open_study s = { 0 };
+
+	(void)store(b, "1.2.9", "1.2.9.1", 100, 1, NULL);
+	assert_true(spool_incomplete(b->sp, take_open_study, &s) >= 0);
+	assert_string_equal(s.uid, "1.2.9");
+	assert_int_equal(s.sources, 0);
+	assert_true(s.last_ms >= s.first_ms && s.first_ms > 0);
+}
+
+/* kill -9 in the middle of receiving: every acknowledged object is there. */
+static void
+killed_daemon_keeps_what_it_promised(void **state)
+{
+	struct box *b = *state;
+	unsigned acked = 0;
+	int pipefd[2];
+
+	spool_close(TAKE_PTR(b->sp));
+	for (unsigned round = 0; round < 5; round++) {
+		unsigned v;
+		pid_t pid;
+
+		assert_int_equal(pipe(pipefd), 0);
+		pid = fork();
+		if (pid == 0) {
+			char sop[64];
+
+			open_box(b);
+			for (unsigned i = 0;; i++) {
+				(void)snprintf(sop, sizeof(sop), "1.3.%u.%u", round, i);
+				(void)store(b, "1.3", sop, i % 5 == 4 ? 1500000 : 9000,
+				    (uint8_t)i, NULL);
+				(void)!write(pipefd[1], &i, sizeof(i));
+			}
+		}
+		(void)close(pipefd[1]);
+		for (unsigned k = 0; k < 13 + round * 7; k++)
+			assert_int_equal(read(pipefd[0], &v, sizeof(v)), sizeof(v));
+		(void)kill(pid, SIGKILL);
+		(void)waitpid(pid, NULL, 0);
+		while (read(pipefd[0], &v, sizeof(v)) == sizeof(v))
+			continue;
+		(void)close(pipefd[0]);
+		acked += v + 1;
+	}
+	open_box(b);
+	assert_true(count(b) >= acked);
+	assert_true(count(b) <= acked + 5);	/* one of each round may be more */
+}
+
+int
+main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(small_and_large_survive_a_stop),
+		T(lost_index_is_rebuilt_with_its_obligations),
+		T(lost_rows_are_adopted_from_their_records),
+		T(rule_2_same_bytes_are_one_instance),
+		T(rule_3_other_bytes_are_a_version),
+		T(commands_are_recorded_and_survive_a_lost_index),
+		T(purge_leaves_no_bytes),
+		T(rule_11_a_study_is_open_while_its_source_is),
+		T(killed_daemon_keeps_what_it_promised),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
