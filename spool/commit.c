@@ -137,7 +137,7 @@ run_batch(struct spool *sp, struct commit_op **ops, size_t n)
 		finish_op(ops[i], r);
 }
 
-/* Takes what waits; a checkpoint goes alone. 0: stopped and drained. */
+/* Takes what waits; some go alone. 0: stopped and drained. */
 static size_t
 gather_batch(struct committer *c, struct commit_op **ops)
 {
@@ -149,7 +149,7 @@ gather_batch(struct committer *c, struct commit_op **ops)
 
 	while (n < BATCH_MAX && !STAILQ_EMPTY(&c->queue)) {
 		struct commit_op *op = STAILQ_FIRST(&c->queue);
-		bool alone = (op->flags & COMMIT_CHECKPOINT) != 0;
+		bool alone = (op->flags & (COMMIT_CHECKPOINT | COMMIT_ALONE)) != 0;
 
 		if (alone && n > 0)
 			break;

@@ -170,6 +170,8 @@ keep_house(struct spool *sp)
 		(void)commit_run(sp, apply_nothing, NULL, COMMIT_CHECKPOINT);
 	if (is_due(&k->next_forget_ms, FORGET_MS))
 		sweep_forget(sp);
+	if (is_due(&k->next_prune_ms, FORGET_MS))
+		prune_log(sp);
 }
 
 static bool

@@ -9,6 +9,7 @@
  *   command.c	 what operators ask for
  *   keeper.c	 the keeper thread: standby segments, sealing, space
  *   sweep.c	 retention, eviction, compaction, forgetting
+ *   prune.c	 the settle log, shortened to what can still matter
  *   lend.c	 bytes back out, verified
  *   store*.c	 files; settle.c the settle log; index*.c SQL
  *
@@ -41,6 +42,7 @@ enum commit_flags {
 	COMMIT_SYNC_STORE = 1 << 0,	/* bytes first: store_sync() before it */
 	COMMIT_DURABLE = 1 << 1,	/* the index itself is synced */
 	COMMIT_CHECKPOINT = 1 << 2,	/* no transaction: a WAL checkpoint */
+	COMMIT_ALONE = 1 << 3,		/* shares its batch with nothing */
 };
 
 struct commit_op {
@@ -123,7 +125,8 @@ struct keeper {
 	bool		running;
 	pthread_t	thread;
 	int64_t		next_sweep_ms, next_checkpoint_ms, next_forget_ms;
-	int64_t		next_barrier_ms;
+	int64_t		next_barrier_ms, next_prune_ms;
+	uint64_t	pruned_bytes;	/* the log after the last pruning */
 	uint64_t       *unpublished;	/* mu: containers committed since the last
 					 * durable commit */
 	size_t		n_unpublished, max_unpublished;
@@ -158,6 +161,9 @@ void sweep_forget(struct spool *sp);
  * wipe: the bytes are overwritten. actor "": retention. */
 int  sweep_expunge(struct spool *sp, const uint64_t *ids, size_t n,
     const char *actor, bool wipe);
+
+/* ---- prune.c (the keeper's thread) ---- */
+void prune_log(struct spool *sp);
 
 /* ---- adopt.c ---- */
 int  adopt_at_start(struct spool *sp, bool new_index, struct buf *why);
