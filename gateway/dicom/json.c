@@ -103,9 +103,9 @@ skip_space(struct cursor *c)
 static int
 add_real(struct dicom_attribute *a, double v)
 {
-	char text[32];
+	char text[32] = "0";	/* of -0.0 too */
 
-	for (int digits = 15; digits <= 17; digits++) {
+	for (int digits = 15; digits <= 17 && v != 0; digits++) {
 		(void)snprintf(text, sizeof(text), "%.*g", digits, v);
 		if (strtod(text, NULL) == v)
 			break;

@@ -80,14 +80,31 @@ reencode_put(struct dicom_reencode *r, const void *data, size_t len)
 	return r->result;
 }
 
+/* Pixels, four words at a time: byte by byte it takes four times as long. */
+static void
+swap_words(uint8_t *dst, const uint8_t *src, size_t len)
+{
+	const uint64_t low = UINT64_C(0x00ff00ff00ff00ff);
+	size_t i = 0;
+
+	for (; i + 8 <= len; i += 8) {
+		uint64_t v;
+
+		memcpy(&v, src + i, 8);
+		v = (v & low) << 8 | (v >> 8 & low);
+		memcpy(dst + i, &v, 8);
+	}
+	for (; i < len; i += 2) {
+		dst[i] = src[i + 1];
+		dst[i + 1] = src[i];
+	}
+}
+
 static void
 swap_units(uint8_t *dst, const uint8_t *src, size_t len, unsigned unit)
 {
 	if (unit == 2) {
-		for (size_t i = 0; i < len; i += 2) {
-			dst[i] = src[i + 1];
-			dst[i + 1] = src[i];
-		}
+		swap_words(dst, src, len);
 		return;
 	}
 	for (size_t i = 0; i < len; i += unit)
