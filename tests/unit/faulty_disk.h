@@ -60,14 +60,14 @@ static struct {
 	size_t	 n_made;
 } disk;
 
-static void
+static inline void
 disk_reset(void)
 {
 	free(disk.undo);
 	memset(&disk, 0, sizeof(disk));
 }
 
-static void
+static inline void
 disk_fail(enum disk_call call, unsigned at, int error)
 {
 	disk.count[call] = 0;
@@ -179,7 +179,7 @@ disk_synced(int fd)
 }
 
 /* The same seed loses the same blocks. */
-static void
+static inline void
 disk_power_cut(unsigned seed)
 {
 	uint64_t x = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
@@ -355,14 +355,14 @@ disk_remove_entry(const char *path, const struct stat *sb, int type,
 	return remove(path);
 }
 
-static void
+static inline void
 disk_remove_tree(const char *path)
 {
 	(void)nftw(path, disk_remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 /* In memory where there is such a place: these tests make many files. */
-static void
+static inline void
 disk_make_tree(char ret[static 64])
 {
 	(void)snprintf(ret, 64, "/dev/shm/causeway-test-XXXXXX");

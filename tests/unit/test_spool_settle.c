@@ -677,6 +677,23 @@ test_compaction_on_a_full_disk_keeps_the_old(void **state)
 	assert_int_equal(seen.n, 1001);
 }
 
+/* The new log has the name, but the directory may not know it for long. */
+static void
+test_compaction_whose_name_is_not_durable_is_final(void **state)
+{
+	struct settle_entry e = delivered(7);
+	struct settle_log *log;
+
+	(void)state;
+	write_log(10);
+	log = open_log();
+	disk_fail(DISK_SYNC, 3, EIO);	/* head, lines, directory */
+	assert_int_equal(settle_compact(log, keep_odd, NULL), -EIO);
+	disk_reset();
+	assert_int_equal(settle_append(log, &e), -EIO);
+	settle_close(log);
+}
+
 /* What settle_sync() answered 0 for is there after a power cut at any moment. */
 static void
 test_power_cut_anywhere(void **state)
@@ -768,6 +785,7 @@ main(void)
 		TEST(test_compaction_sets_damaged_lines_aside),
 		TEST(test_compaction_is_crash_safe),
 		TEST(test_compaction_on_a_full_disk_keeps_the_old),
+		TEST(test_compaction_whose_name_is_not_durable_is_final),
 		TEST(test_power_cut_anywhere),
 		TEST(test_reading_changes_nothing),
 	};

@@ -2,16 +2,19 @@
  * not promised is never taken for it, whatever the disk does. The numbers are
  * those of the spool's invariants.
  */
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
 
 #include "tests/unit/faulty_disk.h"
 
+#include "spool/settle_int.h"
 #include "tests/unit/spool_files.h"
 
 static char tree[64];
@@ -625,6 +628,41 @@ test_hole_is_stepped_over(void **state)
 	assert_int_equal(f.n, 3);
 	assert_true(is_found(&f, first) && is_found(&f, second) &&
 	    is_found(&f, third));
+	store_close(st);
+}
+
+/* Bytes of an object never pose as a record, even with our seal on them. */
+static void
+test_record_inside_a_record_is_none(void **state)
+{
+	struct store *st = open_store(spool);
+	uint8_t data[12288];
+	struct iovec iov = { data, sizeof(data) };
+	struct record rec, forged;
+	struct store_place at, behind;
+	uint64_t id, last;
+	struct found f;
+
+	(void)state;
+	assert_int_equal(make_standby(st), 0);
+	assert_int_equal(store_next_id(st, &id), 0);
+	assert_int_equal(store_reserve(st, RECORD_HEAD + sizeof(data), 0, &at,
+	    &rec.generation), 0);
+	memset(data, 0, sizeof(data));
+	forged = object_record(4711, data, 100);
+	forged.segment = at.segment;
+	forged.generation = 1;
+	record_encode(&forged, store_uuid(st), data + 3072);
+	record_encode(&forged, store_uuid(st), data + 3072 + 4096);
+	rec = object_record(id, data, sizeof(data));
+	rec.segment = at.segment;
+	rec.generation = 1;
+	assert_int_equal(store_append(st, &at, &rec, &iov, 1), 0);
+	store_landed(st, &at);
+	last = keep_object(st, 100, &behind);
+	f = scan_all(st, true);
+	assert_int_equal(f.n, 2);
+	assert_true(is_found(&f, id) && is_found(&f, last));
 	store_close(st);
 }
 
@@ -1724,6 +1762,116 @@ test_space(void **state)
 	store_close(st);
 }
 
+/* On a file system of 4 MiB in a name space of our own; the exit status tells:
+ * 0 good, 77 no such thing here, else the number of the check. */
+#define CHECK(cond)                                                     \
+	do {                                                            \
+		if (!(cond))                                            \
+			_exit(__LINE__ % 64 + 1);                       \
+	} while (0)
+
+static int
+settle_one(struct settle_log *log, uint64_t id)
+{
+	struct settle_entry e = { .verb = SETTLE_EXPUNGED, .id = id,
+		.destination = "", .study = "", .actor = "", .reason = "" };
+	int r = settle_append(log, &e);
+
+	return r < 0 ? r : settle_sync(log);
+}
+
+static bool
+write_map(const char *path, unsigned id)
+{
+	FILE *file = fopen(path, "w");
+
+	if (file == NULL)
+		return false;
+	(void)fprintf(file, "0 %u 1\n", id);
+	return fclose(file) == 0;
+}
+
+static bool
+enter_name_space(void)
+{
+	unsigned uid = getuid(), gid = getgid();
+	int fd;
+
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+		return false;
+	fd = open("/proc/self/setgroups", O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "deny", 4) != 4 || close(fd) < 0)
+		return false;
+	return write_map("/proc/self/uid_map", uid) &&
+	    write_map("/proc/self/gid_map", gid) &&
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+}
+
+static void
+fill_a_disk(void)
+{
+	struct store_place at, none = { 0, 0 };
+	struct settle_log *log = NULL;
+	uint64_t id, last = 0, own = 0, bad;
+	struct store *st = NULL;
+	struct buf why = BUF_INIT(4096);
+	int r;
+
+	if (!enter_name_space() ||
+	    mount("none", tree, "tmpfs", 0, "size=4m") < 0)
+		_exit(77);
+	CHECK(store_open(spool, 0, SEGMENT_BYTES, &st, &why) == 0);
+	CHECK(settle_open(store_dirfd(st), &log, &bad) == 0);
+	CHECK(store_ballast_ensure(st, 1 << 20) == 0);
+
+	CHECK(write_own(st, 1 << 20, &own) == 0);
+	CHECK(write_own(st, 3 << 20, &id) == -ENOSPC);
+	CHECK(check_object(st, own, &none) == 0);
+	CHECK(check_object(st, id, &none) == -ENOENT);
+	while ((r = append_object(st, 15000, &id, &at)) == 0) {
+		CHECK(store_sync(st) == 0);
+		store_landed(st, &at);
+		CHECK(check_object(st, id, &at) == 0);
+		last = id;
+	}
+	CHECK(r == -ENOSPC && last != 0);
+
+	/* To the last page, and then the ballast pays for settling. */
+	while ((r = settle_one(log, 1)) == 0)
+		;
+	CHECK(r == -ENOSPC);
+	CHECK(store_ballast_release(st) == 0);
+	CHECK(settle_one(log, 1) == 0);
+	settle_close(log);
+	store_close(st);
+
+	CHECK(store_open(spool, 0, SEGMENT_BYTES, &st, &why) == 0);
+	CHECK(check_object(st, own, &none) == 0);
+	CHECK(store_own_remove(st, own) == 0);
+	CHECK(append_object(st, 15000, &id, &at) == 0);
+	CHECK(store_sync(st) == 0);
+	store_landed(st, &at);
+	store_close(st);
+	_exit(0);
+}
+
+static void
+test_full_disk_for_real(void **state)
+{
+	pid_t pid = fork();
+	int status = 0;
+
+	(void)state;
+	assert_true(pid >= 0);
+	if (pid == 0)
+		fill_a_disk();
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, make_tree, drop_tree)
 
 int
@@ -1747,6 +1895,7 @@ main(void)
 		TEST(test_a_standby_wakes_who_waits),
 		TEST(test_prepared_is_not_standby),
 		TEST(test_hole_is_stepped_over),
+		TEST(test_record_inside_a_record_is_none),
 		TEST(test_stale_generation_is_no_record),
 		TEST(test_segment_head_lost_highest_generation_counts),
 		TEST(test_every_block_damaged_in_turn),
@@ -1780,6 +1929,7 @@ main(void)
 		TEST(test_many_associations_and_a_keeper),
 		TEST(test_ballast),
 		TEST(test_space),
+		TEST(test_full_disk_for_real),
 	};
 
 	return cmocka_run_group_tests_name("spool store", tests, NULL, NULL);
