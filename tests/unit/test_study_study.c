@@ -1,0 +1,132 @@
+/* test_study_study.c - completion and routing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "gateway/study/study.h"
+
+static const struct study_patience patient = { 60000, 3600000, false };
+
+static void
+rule_11_silence_completes(void **state)
+{
+	struct study_arrivals a = { 1000, 5000, 0, false };
+
+	(void)state;
+	assert_int_equal(study_complete_at(&a, &patient), 65000);
+	a.last_ms = 70000;
+	assert_int_equal(study_complete_at(&a, &patient), 130000);
+}
+
+static void
+rule_11_an_open_association_holds_it_an_hour(void **state)
+{
+	struct study_arrivals a = { 1000, 5000, 1, false };
+
+	(void)state;
+	assert_int_equal(study_complete_at(&a, &patient), 3601000);
+	/* one that still sends then goes by silence again */
+	a.last_ms = 3700000;
+	assert_int_equal(study_complete_at(&a, &patient), 3760000);
+}
+
+static void
+rule_11_stat_and_start_early_do_not_wait(void **state)
+{
+	struct study_arrivals a = { 1000, 5000, 1, true };
+	struct study_patience early = { 60000, 3600000, true };
+
+	(void)state;
+	assert_int_equal(study_complete_at(&a, &patient), 1000);
+	a.stat = false;
+	assert_int_equal(study_complete_at(&a, &early), 1000);
+}
+
+/* ---- routing ---- */
+
+static char *ct[] = { (char *)"CT", (char *)"MR" };
+static char *from[] = { (char *)"CT1", (char *)"MR*" };
+static char *to_a[] = { (char *)"a" }, *to_b[] = { (char *)"b" };
+static struct config_destination dest_a = { .name = (char *)"a" };
+static struct config_destination dest_b = { .name = (char *)"b" };
+static void *dests[] = { &dest_a, &dest_b };
+
+static struct config
+make_config(void **routes, size_t n)
+{
+	return (struct config){ .destinations = { 2, dests }, .routes = { n, routes } };
+}
+
+static void
+rule_1_no_routes_means_everywhere(void **state)
+{
+	struct config c = make_config(NULL, 0);
+	struct study_facts f = { "X", "Y", "SR" };
+	bool to[2];
+
+	(void)state;
+	assert_int_equal(study_route(&c, &f, to), 2);
+	assert_true(to[0] && to[1]);
+}
+
+static void
+rule_1_each_match_adds_and_final_stops(void **state)
+{
+	struct config_route r1 = { .from = { 2, from }, .to = { 1, to_a } };
+	struct config_route r2 = { .to = { 1, to_b } };
+	void *routes[] = { &r1, &r2 };
+	struct config c = make_config(routes, 2);
+	struct study_facts f = { "MR7", "Y", "MR" };
+	bool to[2];
+
+	(void)state;
+	assert_int_equal(study_route(&c, &f, to), 2);
+	r1.final = true;
+	assert_int_equal(study_route(&c, &f, to), 1);
+	assert_true(to[0]);
+	f.calling = "US1";
+	assert_int_equal(study_route(&c, &f, to), 1);
+	assert_true(to[1]);
+	f.calling = "ct1";	/* titles count by case */
+	assert_int_equal(study_route(&c, &f, to), 1);
+}
+
+static void
+rule_1_the_dose_report_travels_with_the_exam(void **state)
+{
+	struct config_route r1 = { .modality = { 2, ct }, .to = { 1, to_a } };
+	void *routes[] = { &r1 };
+	struct config c = make_config(routes, 1);
+	struct study_facts f = { "CT1", "Y", "SR\\CT" };
+	bool to[2];
+
+	(void)state;
+	assert_int_equal(study_route(&c, &f, to), 1);
+	f.modalities = "SR";
+	assert_int_equal(study_route(&c, &f, to), 0);
+	f.modalities = "CTX";
+	assert_int_equal(study_route(&c, &f, to), 0);
+	f.modalities = "";
+	assert_int_equal(study_route(&c, &f, to), 0);
+	assert_true(study_routable(&c, "CT1", "Y"));
+	r1.from = (struct config_strings){ 2, from };
+	assert_false(study_routable(&c, "US1", "Y"));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rule_11_silence_completes),
+		cmocka_unit_test(rule_11_an_open_association_holds_it_an_hour),
+		cmocka_unit_test(rule_11_stat_and_start_early_do_not_wait),
+		cmocka_unit_test(rule_1_no_routes_means_everywhere),
+		cmocka_unit_test(rule_1_each_match_adds_and_final_stops),
+		cmocka_unit_test(rule_1_the_dose_report_travels_with_the_exam),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
