@@ -54,6 +54,8 @@ PROGRAMS := $(if $(wildcard gateway/main.c),$(BUILD)/causewayd) \
 # tests/unit/test_spool_find.c needs the spool and what that needs, no more.
 UNIT := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 FUZZERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+# What make bench measures with: its sender and its sink.
+BENCH := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 
 # VR, keyword and multiplicity of every tag, from the dictionary that DCMTK
 # installs; nothing reads that file at run time.
@@ -107,6 +109,9 @@ $(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o \
     $(call archives,$(LAYERS))
 	$(call say,LD)$(CXX) $(LD_FLAGS) -fsanitize=fuzzer -o $@ $^ $(DCMTK_LIBS) \
 	    $(LIBS)
+
+$(BENCH): %: %.o
+	$(call say,LD)$(CC) $(LD_FLAGS) -o $@ $^ -lssl -lcrypto
 
 .SECONDEXPANSION:
 tested = $(word 2,$(subst _, ,$(notdir $(1))))
@@ -166,7 +171,7 @@ lint:
 
 demo bench:
 	@packaging/install-deps check
-	+@$(MAKE) --no-print-directory all
+	+@$(MAKE) --no-print-directory all $(if $(filter bench,$@),bench-programs)
 	+@CAUSEWAY_BUILD=$(abspath $(BUILD)) tests/$@/run
 
 # Every fuzzer for FUZZ_TIME seconds; what it finds stays in build-fuzz/.
@@ -181,6 +186,8 @@ fuzz:
 unit-programs: $(UNIT)
 
 fuzz-programs: $(FUZZERS)
+
+bench-programs: $(BENCH)
 
 print-build:
 	@echo $(BUILD)
@@ -211,6 +218,6 @@ clean:
 FORCE:
 .SECONDARY:
 .PHONY: all check check-all unit lint demo bench fuzz unit-programs \
-	fuzz-programs print-build install clean FORCE
+	fuzz-programs bench-programs print-build install clean FORCE
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
