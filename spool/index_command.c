@@ -42,7 +42,7 @@ add_pair(struct pairs *p, sqlite3_stmt *st)
 /* ?1 study, ?2 after, ?3 destination or 0, ?4 mask, ?5 pending and unrouted
  * too. Destination 0 is no candidate: nobody can owe to nowhere. */
 static const char of_study[] =
-    "SELECT d.instance, n.name, d.state FROM instance AS i"
+    "SELECT i.id, n.name, d.state FROM instance AS i"
     " CROSS JOIN delivery AS d ON d.instance = i.id"
     " CROSS JOIN destination AS n ON n.id = d.destination"
     " WHERE i.study = ?1 AND i.id > ?2 AND d.destination > 0"

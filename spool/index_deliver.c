@@ -276,8 +276,9 @@ index_deliver(struct index *ix, uint64_t id, const char *dest,
 	r = find_delivery(ix, &c);
 	if (r == 0 && !c.exists && !create)
 		r = -ENOENT;
-	/* What has no bytes any more cannot be owed again. */
-	if (r == 0 && state == SPOOL_OWED && c.from != state && !c.s.kept)
+	/* Nothing can become due again of what has no bytes any more. */
+	if (r == 0 && !c.s.kept && !state_ended(state) &&
+	    (!c.exists || state_ended(c.from)))
 		r = -ENOENT;
 	if (r == 0 && c.from != state)
 		r = apply(ix, &c);
@@ -329,7 +330,7 @@ index_set_replacing(struct index *ix, uint64_t id, const char *dest)
 	assert_writing(ix);
 	return sql_change(&ix->sql, "UPDATE delivery SET replacing = 1"
 	    " WHERE instance = ?1 AND destination ="
-	    " (SELECT id FROM destination WHERE name = ?2)",
+	    " (SELECT id FROM destination WHERE name = ?2) AND +state <= 1",
 	    SQL_INT(id), SQL_TEXT(dest));
 }
 

@@ -124,6 +124,7 @@ int  index_deliver(struct index *ix, uint64_t id, const char *dest,
 /* The present state of one delivery; -ENOENT. */
 int  index_delivery(struct index *ix, uint64_t id, const char *dest,
 	 enum spool_delivery *ret);
+/* -ENOENT: nothing is owed there any more, so nothing may be deleted. */
 int  index_set_replacing(struct index *ix, uint64_t id, const char *dest);
 int  index_set_damaged(struct index *ix, uint64_t id);
 /* Unrouted (or pending) -> let go: it counts as routed to nowhere. */

@@ -163,14 +163,14 @@ next_owed_study(struct index_reader *r, int64_t destination,
 	AUTO_DONE sqlite3_stmt *st = NULL;
 	int e;
 
-	e = sql_query(&r->sql, &st, "SELECT d.study, s.priority, i.arrived_ms,"
+	e = sql_query(&r->sql, &st, "SELECT first.study, s.priority, i.arrived_ms,"
 	    " v.owed, o.calling, s.held"
 	    " FROM (SELECT x.study, x.instance FROM delivery AS x"
 	    "  WHERE x.destination = ?1 AND x.study > ?2 AND x.state = 0"
-	    "  ORDER BY x.study, x.instance LIMIT 1) AS d"
-	    " CROSS JOIN study AS s ON s.id = d.study"
-	    " CROSS JOIN instance AS i ON i.id = d.instance"
-	    " CROSS JOIN study_delivery AS v ON v.study = d.study"
+	    "  ORDER BY x.study, x.instance LIMIT 1) AS first"
+	    " CROSS JOIN study AS s ON s.id = first.study"
+	    " CROSS JOIN instance AS i ON i.id = first.instance"
+	    " CROSS JOIN study_delivery AS v ON v.study = first.study"
 	    "  AND v.destination = ?1"
 	    " CROSS JOIN source AS o ON o.id = s.source",
 	    SQL_INT(destination), SQL_INT(s->study));

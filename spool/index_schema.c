@@ -20,7 +20,7 @@
  * the last change of its deliveries. delivery.state is enum spool_delivery;
  * destination 0 stands for "nowhere": what was let go before it had a
  * destination. delivery.again: the same bytes came once more, and if routing names
- * this destination, it is owed again. The record on the disk alone keeps the boot clock of an arrival:
+ * destination. delivery.again: the same bytes came once more, and if routing
  * silence is counted anew after a start.
  *
  * Foreign keys are not declared: the one writer keeps them, checking each would
