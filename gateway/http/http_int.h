@@ -28,6 +28,7 @@
 
 struct tls_seen {
 	int  error;		/* X509_V_ERR_*, 0 if the chain was good */
+	bool asked;		/* for a certificate of ours, and we have none */
 	char issuer[96];	/* of the certificate that failed */
 	char subject[96];
 	char until[32];		/* its end, or its begin when it is in the future */

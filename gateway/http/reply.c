@@ -176,15 +176,16 @@ explain_timeout(const struct transfer *t, struct buf *b)
 		(void)buf_add_str(b, "from the name server: look at DNS");
 }
 
-/* Where an alert of the other side says that it wants our certificate. */
+/* Where the other side wants our certificate, or another one. */
 static bool
 explain_alert(const struct transfer *t, struct buf *b)
 {
 	const char *e = t->conn->error;
 
-	if (strstr(e, "alert") == NULL)
+	if (strstr(e, "alert") == NULL && !t->conn->seen.asked)
 		return false;
-	if (strstr(e, "certificate") != NULL || strstr(e, "unknown ca") != NULL)
+	if (t->conn->seen.asked || strstr(e, "certificate") != NULL ||
+	    strstr(e, "unknown ca") != NULL)
 		(void)buf_printf(b, "%s: the server %s (%s)", t->conn->client->host,
 		    t->conn->client->certificate.certificate != NULL ?
 			"does not accept our certificate: look at credential: "
@@ -257,6 +258,8 @@ explain_break(const struct transfer *t, CURLcode code, struct buf *b)
 		    "request: %s", host, e);
 	else
 		(void)buf_printf(b, "%s: it closed without an answer: %s", host, e);
+	if (!t->headed && t->conn->seen.asked)
+		(void)buf_add_str(b, " (it had asked for a certificate of ours)");
 }
 
 /* ---- deciding ------------------------------------------------------------ */
@@ -281,8 +284,13 @@ classify(const struct transfer *t, CURLcode code)
 		return HTTP_TLS;
 	case CURLE_RECV_ERROR:
 	case CURLE_SEND_ERROR:
-		/* TLS 1.3: a certificate is refused only after the handshake. */
-		return !t->headed && strstr(t->conn->error, "alert") != NULL ?
+	case CURLE_GOT_NOTHING:
+		/* TLS 1.3: ours is missed or refused only after the handshake,
+		 * by an alert that a reset may overtake. */
+		if (t->headed)
+			return HTTP_BROKEN;
+		return strstr(t->conn->error, "alert") != NULL ||
+			(t->conn->seen.asked && t->reply->sent_bytes == 0) ?
 		    HTTP_TLS : HTTP_BROKEN;
 	default:
 		return HTTP_BROKEN;

@@ -113,6 +113,20 @@ note_verification(int good, X509_STORE_CTX *store)
 	return good;
 }
 
+/* Only called when no certificate was loaded. */
+static int
+note_request(SSL *ssl, X509 **cert, EVP_PKEY **key)
+{
+	struct tls_seen *seen = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl),
+	    seen_index);
+
+	(void)cert;
+	(void)key;
+	if (seen != NULL)
+		seen->asked = true;
+	return 0;
+}
+
 int
 tls_init(void)
 {
@@ -127,6 +141,7 @@ tls_watch(SSL_CTX *ctx, struct tls_seen *seen)
 	if (SSL_CTX_set_ex_data(ctx, seen_index, seen) != 1)
 		return -ENOMEM;
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, note_verification);
+	SSL_CTX_set_client_cert_cb(ctx, note_request);
 	return 0;
 }
 

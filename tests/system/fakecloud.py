@@ -545,8 +545,9 @@ def main():
     args = parser.parse_args()
     cloud = FakeCloud(args.directory, args.certificate, args.client_ca,
                       args.port, args.certs)
-    print(json.dumps({"url": cloud.url, "port": cloud.port, "ca": cloud.ca}),
-          flush=True)
+    sys.stdout.write(json.dumps({"url": cloud.url, "port": cloud.port,
+                                 "ca": cloud.ca}) + "\n")
+    sys.stdout.flush()
     sys.stdin.read()
 
 

@@ -1,5 +1,6 @@
-/* cloud_support.h - a DICOMweb server beside a unit test, which answers as it is
- * told: tests/system/fakecloud.py on a free port, in a directory of its own.
+/* cloud_support.h - a DICOMweb server beside a unit test: one that answers as it is
+ * told (tests/system/fakecloud.py), or a real one (tests/system/cloud.py). On free
+ * ports, in a directory of its own.
  */
 #ifndef CW_TESTS_CLOUD_SUPPORT_H
 #define CW_TESTS_CLOUD_SUPPORT_H
@@ -29,6 +30,7 @@ struct cloud {
 	char	 url[128];
 	char	 ca[256];
 	unsigned port;
+	char	 password_file[256];	/* of a real one */
 };
 
 /* One for all servers of a test program, made at the first need. */
@@ -63,39 +65,34 @@ static inline void
 cloud_read_ready(struct cloud *c, int fd)
 {
 	FILE *f = fdopen(fd, "r");
-	json_t *ready = f != NULL ? json_loadf(f, JSON_DISABLE_EOF_CHECK, NULL) :
-	    NULL;
+	char line[1024];
+	json_t *ready;
 	const char *ca;
 
+	if (f == NULL || fgets(line, sizeof(line), f) == NULL) {
+		c->url[0] = '\0';	/* it did not start */
+		return;
+	}
+	ready = json_loads(line, 0, NULL);
 	if (ready == NULL)
 		abort();
 	(void)snprintf(c->url, sizeof(c->url), "%s",
 	    json_string_value(json_object_get(ready, "url")));
 	ca = json_string_value(json_object_get(ready, "ca"));
 	(void)snprintf(c->ca, sizeof(c->ca), "%s", ca != NULL ? ca : "");
+	ca = json_string_value(json_object_get(ready, "password_file"));
+	(void)snprintf(c->password_file, sizeof(c->password_file), "%s",
+	    ca != NULL ? ca : "");
 	c->port = (unsigned)json_integer_value(json_object_get(ready, "port"));
 	json_decref(ready);
 	(void)fclose(f);
 }
 
-/* certificate NULL: plain HTTP. */
 static inline void
-cloud_start(struct cloud *c, const char *certificate, bool client_ca)
+cloud_run(struct cloud *c, const char **argv)
 {
 	int in[2], out[2];
-	const char *argv[10] = { "python3", "tests/system/fakecloud.py", c->dir,
-		"--certs", cloud_certs };
-	size_t n = 5;
 
-	if (cloud_certs[0] == '\0')
-		cloud_make_dir(cloud_certs, sizeof(cloud_certs), "certs");
-	cloud_make_dir(c->dir, sizeof(c->dir), "cloud");
-	if (certificate != NULL) {
-		argv[n++] = "--certificate";
-		argv[n++] = certificate;
-	}
-	if (client_ca)
-		argv[n++] = "--client-ca";
 	if (pipe2(in, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0)
 		abort();
 	c->pid = fork();
@@ -109,6 +106,39 @@ cloud_start(struct cloud *c, const char *certificate, bool client_ca)
 	(void)close(out[1]);
 	c->in = in[1];
 	cloud_read_ready(c, out[0]);
+}
+
+/* certificate NULL: plain HTTP. */
+static inline void
+cloud_start(struct cloud *c, const char *certificate, bool client_ca)
+{
+	const char *argv[10] = { "python3", "tests/system/fakecloud.py", c->dir,
+		"--certs", cloud_certs };
+	size_t n = 5;
+
+	if (cloud_certs[0] == '\0')
+		cloud_make_dir(cloud_certs, sizeof(cloud_certs), "certs");
+	cloud_make_dir(c->dir, sizeof(c->dir), "cloud");
+	if (certificate != NULL) {
+		argv[n++] = "--certificate";
+		argv[n++] = certificate;
+	}
+	if (client_ca)
+		argv[n++] = "--client-ca";
+	cloud_run(c, argv);
+	assert(c->url[0] != '\0');
+}
+
+/* Orthanc behind nginx; false when it cannot be had here. */
+static inline bool
+cloud_start_real(struct cloud *c, const char *option, const char *value)
+{
+	const char *argv[10] = { "python3", "tests/system/cloud.py", "run", c->dir,
+		option, value };
+
+	cloud_make_dir(c->dir, sizeof(c->dir), "cloud");
+	cloud_run(c, argv);
+	return c->url[0] != '\0';
 }
 
 static inline void
