@@ -85,8 +85,7 @@ assoc_free(struct assoc *a)
 {
 	if (a == NULL)
 		return;
-	if (a->state == STATE_REQUESTED || a->state == STATE_OPEN)
-		assoc_abort(a);
+	assoc_abort(a);
 	stream_finish(a->stream, GOODBYE_MS);
 	dul_free(a->dul);
 	free(a->uids);
@@ -533,7 +532,7 @@ assoc_abort(struct assoc *a)
 {
 	uint8_t pdu[PDU_HEAD + 4] = { PDU_ABORT, 0, 0, 0, 0, 4 };
 
-	if (a->state != STATE_OPEN && a->state != STATE_REQUESTED)
+	if (a->state == STATE_NEW || a->state == STATE_ENDED)
 		return;
 	a->state = STATE_ENDED;
 	pdu[8] = a->reason[0] != '\0' ? ABORT_BY_PROVIDER : ABORT_BY_USER;
