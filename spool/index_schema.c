@@ -19,12 +19,12 @@
  * while anything is pending, unrouted, owed, sent or refused, else the time of
  * the last change of its deliveries. delivery.state is enum spool_delivery;
  * destination 0 stands for "nowhere": what was let go before it had a
- * destination. delivery.again: the same bytes came once more, and if routing names
  * destination. delivery.again: the same bytes came once more, and if routing
- * silence is counted anew after a start.
+ * names this destination, it is owed again. The record on the disk alone keeps
+ * the boot clock of an arrival: silence is counted anew after a start.
  *
- * Foreign keys are not declared: the one writer keeps them, checking each would
- * cost a third of an arrival's time, and the tests recount everything.
+ * Foreign keys are not declared: the one writer keeps them, on the hot path each
+ * would cost one more search, and the tests recount everything.
  */
 #include "spool/index_sql_int.h"
 

@@ -8,6 +8,9 @@
 int
 sql_error(int rc)
 {
+	/* The shared memory beside the log cannot grow: nothing but a full disk. */
+	if (rc == SQLITE_IOERR_SHMSIZE)
+		return -ENOSPC;
 	switch (rc & 0xff) {
 	case SQLITE_OK:
 	case SQLITE_ROW:

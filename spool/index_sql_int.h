@@ -130,6 +130,8 @@ assert_writing(const struct index *ix)
 int schema_migrate(struct sql *q, int64_t version);
 int schema_check(struct sql *q);	/* every table is there */
 
+void commit_init(struct index *ix);	/* index_commit.c */
+
 /* ---- index_head.c: attributes of study, patient and series ---- */
 
 void head_init(struct index *ix);

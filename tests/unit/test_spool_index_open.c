@@ -398,6 +398,36 @@ test_failed_sync(void **state)
 	fail_syncs = false;
 }
 
+/* No room: refused politely, nothing half done, and on it goes with room. */
+static void
+test_full(void **state)
+{
+	struct fixture *f = *state;
+	unsigned i = 1;
+	int r = 0;
+
+	run_sql(f, "PRAGMA max_page_count = 60");
+	while (r == 0 && i < 5000) {
+		assert_int_equal(index_begin(f->ix), 0);
+		for (unsigned n = 0; n < 10 && r == 0; n++, i++) {
+			struct arrive a = arrival(i, i, 1, i);
+
+			r = arrive_in(f, &a, "");
+		}
+		r = r == 0 ? index_commit(f->ix, false) : r;
+		if (r < 0)
+			index_rollback(f->ix);
+	}
+	assert_int_equal(r, -ENOSPC);
+	recount(f);
+	assert_int_equal(sql_ask(f, "SELECT count(*) % 10 FROM instance"), 0);
+	run_sql(f, "PRAGMA max_page_count = 100000");
+	(void)arrive(f, arrival(9999, 1, 1, 1));
+	recount(f);
+	assert_int_equal(sql_error(SQLITE_IOERR_SHMSIZE), -ENOSPC);
+	assert_int_equal(sql_error(SQLITE_IOERR_FSYNC), -EIO);
+}
+
 static void
 test_log_is_bounded(void **state)
 {
@@ -555,6 +585,7 @@ main(void)
 		T(test_rollback),
 		T(test_durable_is_one_sync),
 		T(test_failed_sync),
+		T(test_full),
 		T(test_log_is_bounded),
 		T(test_settled),
 		T(test_a_column_for_each_attribute),
