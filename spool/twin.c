@@ -81,7 +81,7 @@ canonical_hash(struct spool_put *put, struct spool_reader *r,
 {
 	struct hash *h AUTO(cleanup_hash_free) = hash_new();
 	struct dicom_reencode *re AUTO(cleanup_dicom_reencode_free) =
-	    dicom_reencode_new(syntax, hash_portion, h);
+	    dicom_reencode_new_compare(syntax, hash_portion, h);
 	AUTO_FREE uint8_t *buf = malloc(COMPARE_STEP);
 	int k = buf == NULL ? -ENOMEM : 0;
 

@@ -102,7 +102,7 @@ judge_head(struct comparison *c, const struct dicom_part10 *head)
 	c->same_bytes = strcmp(head->syntax, in->syntax) == 0;
 	if (dicom_syntax_convertible(far) &&
 	    dicom_syntax_convertible(dicom_syntax_find(in->syntax)))
-		c->canonical = dicom_reencode_new(far, hash_sink, c->hash);
+		c->canonical = dicom_reencode_new_compare(far, hash_sink, c->hash);
 }
 
 static int
@@ -186,7 +186,7 @@ hash_ours(struct comparison *c, uint8_t ret[static HASH_SIZE])
 	const struct dicom_syntax *syntax = dicom_syntax_find(c->item->in.syntax);
 	AUTO(cleanup_hash_free) struct hash *h = hash_new();
 	AUTO(cleanup_dicom_reencode_free) struct dicom_reencode *re =
-	    dicom_reencode_new(syntax, hash_sink, h);
+	    dicom_reencode_new_compare(syntax, hash_sink, h);
 	uint64_t at = 0;
 	ssize_t n;
 

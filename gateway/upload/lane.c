@@ -273,7 +273,7 @@ start_probe(struct lane *l)
 static bool
 start_request(struct lane *l, int64_t now_ms)
 {
-	struct job *j = schedule_pick(&l->sched, now_ms);
+	struct job *j = schedule_pick(&l->sched, now_ms, l->cautious);
 	struct request *rq;
 
 	if (j == NULL)

@@ -185,7 +185,9 @@ struct request *
 request_cut(struct lane *l, struct job *j, int64_t now_ms)
 {
 	for (;;) {
-		struct fragment *f = job_take_fragment(j, now_ms);
+		/* After an outage: first what has not failed yet. */
+		struct fragment *f = l->cautious && !j->drained ? NULL :
+		    job_take_fragment(j, now_ms);
 		struct request *rq;
 
 		if (f == NULL && j->drained)
@@ -222,6 +224,7 @@ unfinished(const struct request *rq)
 		f->first_failed_ms = rq->fragment->first_failed_ms;
 		f->successes_then = rq->fragment->successes_then;
 		f->tries = rq->fragment->n == f->n ? rq->fragment->tries : 0;
+		f->halved = rq->fragment->halved;
 	}
 	return f;
 }
@@ -264,7 +267,7 @@ retry_failed(struct lane *l, struct job *j, struct fragment *f, const char *said
 	note_failure(l, f, now_ms);
 	if (give_up_on(l, f, FAILURES_TO_REFUSE)) {
 		set_aside(l, f, said);
-	} else if (f->n > 1 && f->tries > 1) {
+	} else if (f->n > 1 && (f->tries > 1 || f->halved)) {
 		job_split_fragment(j, f, now_ms);
 	} else {
 		f->due_ms = f->n > 1 ? now_ms + AGAIN_LEAST_MS : again_at(l, f, now_ms);

@@ -113,25 +113,44 @@ schedule_offer(struct schedule *s, uint64_t study, enum spool_priority priority,
 	return j;
 }
 
-static bool
-has_due_fragment(const struct job *j, int64_t now_ms)
+static struct fragment *
+best_fragment(const struct job *j, int64_t now_ms)
 {
-	struct fragment *f;
+	struct fragment *f, *best = NULL;
 
 	TAILQ_FOREACH(f, &j->fragments, link) {
-		if (f->due_ms <= now_ms)
-			return true;
+		if (f->due_ms <= now_ms && (best == NULL || f->tries < best->tries))
+			best = f;
 	}
-	return false;
+	return best;
+}
+
+static bool
+has_work(const struct job *j, int64_t now_ms, bool untried)
+{
+	const struct fragment *f;
+
+	if (!j->seen)
+		return false;
+	if (!j->drained)
+		return true;
+	f = best_fragment(j, now_ms);
+	return f != NULL && (!untried || f->first_failed_ms == 0);
 }
 
 struct job *
-schedule_pick(struct schedule *s, int64_t now_ms)
+schedule_pick(struct schedule *s, int64_t now_ms, bool untried_first)
 {
 	struct job *j;
 
+	if (untried_first) {
+		TAILQ_FOREACH(j, &s->jobs, link) {
+			if (has_work(j, now_ms, true))
+				return j;
+		}
+	}
 	TAILQ_FOREACH(j, &s->jobs, link) {
-		if (j->seen && (!j->drained || has_due_fragment(j, now_ms)))
+		if (has_work(j, now_ms, false))
 			return j;
 	}
 	return NULL;
@@ -140,15 +159,11 @@ schedule_pick(struct schedule *s, int64_t now_ms)
 struct fragment *
 job_take_fragment(struct job *j, int64_t now_ms)
 {
-	struct fragment *f;
+	struct fragment *f = best_fragment(j, now_ms);
 
-	TAILQ_FOREACH(f, &j->fragments, link) {
-		if (f->due_ms <= now_ms) {
-			TAILQ_REMOVE(&j->fragments, f, link);
-			return f;
-		}
-	}
-	return NULL;
+	if (f != NULL)
+		TAILQ_REMOVE(&j->fragments, f, link);
+	return f;
 }
 
 bool
@@ -214,6 +229,9 @@ job_split_fragment(struct job *j, struct fragment *f, int64_t now_ms)
 	a = fragment_new(f->id, half);
 	b = fragment_new(f->id + half, f->n - half);
 	a->due_ms = b->due_ms = now_ms;
+	a->halved = b->halved = true;
+	a->first_failed_ms = b->first_failed_ms = f->first_failed_ms;
+	a->successes_then = b->successes_then = f->successes_then;
 	/* At the end of the line: the halves of others come in between, and tell
 	 * by their success that the destination is well. */
 	job_add_fragment(j, a);

@@ -22,9 +22,11 @@
 struct fragment {
 	TAILQ_ENTRY(fragment) link;
 	int64_t	 due_ms;
-	int64_t	 first_failed_ms;	/* 0: has not failed yet */
-	uint64_t successes_then;	/* of the destination, when it first failed */
+	int64_t	 first_failed_ms;	/* 0: nothing of it has failed yet; halves keep
+					 * the time of the whole */
+	uint64_t successes_then;	/* of the destination at that time */
 	unsigned tries;			/* failures of exactly these instances */
+	bool	 halved;		/* of a request that failed */
 	size_t	 n;
 	uint64_t id[];
 };
@@ -62,10 +64,12 @@ struct job *schedule_offer(struct schedule *s, uint64_t study,
 void schedule_refresh_end(struct schedule *s);
 struct job *schedule_find(struct schedule *s, uint64_t study);
 
-/* The first job with work at this time, or NULL. */
-struct job *schedule_pick(struct schedule *s, int64_t now_ms);
-/* Its fragment that is due, taken out (the caller frees it); NULL: take from the
- * cursor. */
+/* The first job with work at this time, or NULL. untried_first: one whose work has
+ * not failed before goes before all others, so that a destination that comes back
+ * is not judged by what may have felled it. */
+struct job *schedule_pick(struct schedule *s, int64_t now_ms, bool untried_first);
+/* Its due fragment with the fewest failures, taken out (the caller frees it); NULL:
+ * there is none, take from the cursor. */
 struct fragment *job_take_fragment(struct job *j, int64_t now_ms);
 bool job_holds(const struct job *j, uint64_t id);	/* in some fragment */
 /* When the earliest fragment of a job that has nothing else to do is due; INT64_MAX

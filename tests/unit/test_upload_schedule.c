@@ -20,13 +20,13 @@ rule_33_stat_goes_first_then_age(void **state)
 	young = schedule_offer(&s, 1, SPOOL_NORMAL, 500, 0);
 	old = schedule_offer(&s, 2, SPOOL_NORMAL, 100, 0);
 	stat = schedule_offer(&s, 3, SPOOL_STAT, 900, 0);
-	assert_ptr_equal(schedule_pick(&s, 0), stat);
+	assert_ptr_equal(schedule_pick(&s, 0, false), stat);
 	stat->drained = true;
-	assert_ptr_equal(schedule_pick(&s, 0), old);
+	assert_ptr_equal(schedule_pick(&s, 0, false), old);
 	old->drained = true;
-	assert_ptr_equal(schedule_pick(&s, 0), young);
+	assert_ptr_equal(schedule_pick(&s, 0, false), young);
 	young->drained = true;
-	assert_null(schedule_pick(&s, 0));
+	assert_null(schedule_pick(&s, 0, false));
 	assert_int_equal(schedule_next(&s, 0), INT64_MAX);
 	schedule_clear(&s);
 }
@@ -46,11 +46,11 @@ fragments_wait_for_their_time(void **state)
 	f = fragment_new(ids, 3);
 	f->due_ms = 1000;
 	job_add_fragment(j, f);
-	assert_null(schedule_pick(&s, 999));
+	assert_null(schedule_pick(&s, 999, false));
 	assert_int_equal(schedule_next(&s, 0), 1000);
 	assert_true(job_holds(j, 8));
 	assert_false(job_holds(j, 10));
-	assert_ptr_equal(schedule_pick(&s, 1000), j);
+	assert_ptr_equal(schedule_pick(&s, 1000, false), j);
 	assert_null(job_take_fragment(j, 999));
 	f = job_take_fragment(j, 1000);
 	assert_int_equal(f->n, 3);
@@ -63,6 +63,30 @@ fragments_wait_for_their_time(void **state)
 	assert_int_equal(f->n, 2);
 	assert_int_equal(f->id[1], 9);
 	free(f);
+	schedule_clear(&s);
+}
+
+static void
+promise_5_what_failed_lets_others_go_first(void **state)
+{
+	struct schedule s;
+	struct job *bad, *good;
+	struct fragment *f;
+	uint64_t id = 7;
+
+	(void)state;
+	schedule_init(&s);
+	bad = schedule_offer(&s, 1, SPOOL_NORMAL, 1, 0);
+	bad->drained = true;
+	f = fragment_new(&id, 1);
+	f->first_failed_ms = 5;
+	f->tries = 2;
+	job_add_fragment(bad, f);
+	good = schedule_offer(&s, 2, SPOOL_NORMAL, 2, 0);
+	assert_ptr_equal(schedule_pick(&s, 10, false), bad);
+	assert_ptr_equal(schedule_pick(&s, 10, true), good);
+	good->drained = true;
+	assert_ptr_equal(schedule_pick(&s, 10, true), bad);
 	schedule_clear(&s);
 }
 
@@ -83,7 +107,7 @@ refresh_drops_what_is_no_longer_owed(void **state)
 	assert_null(schedule_find(&s, 1));
 	assert_non_null(schedule_find(&s, 2));
 	/* held meanwhile: nothing more is handed out of it */
-	assert_int_equal(schedule_pick(&s, 0)->study, 3);
+	assert_int_equal(schedule_pick(&s, 0, false)->study, 3);
 	schedule_clear(&s);
 }
 
@@ -128,6 +152,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rule_33_stat_goes_first_then_age),
 		cmocka_unit_test(fragments_wait_for_their_time),
+		cmocka_unit_test(promise_5_what_failed_lets_others_go_first),
 		cmocka_unit_test(refresh_drops_what_is_no_longer_owed),
 		cmocka_unit_test(a_job_looks_again_before_it_ends),
 		cmocka_unit_test(backoff_is_the_age_within_bounds),
