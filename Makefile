@@ -98,7 +98,7 @@ say = $(if $(filter 1,$(V)),,@printf '  %-7s %s\n' $(1) $@;)
 
 all: $(PROGRAMS)
 
-$(BUILD)/causewayd: $(BUILD)/gateway/main.o $(call archives,$(LAYERS))
+$(BUILD)/causewayd: $(call objects,gateway) $(call archives,$(LAYERS))
 	$(call say,LD)$(CXX) $(LD_FLAGS) -o $@ $^ $(DCMTK_LIBS) $(LIBS)
 
 $(BUILD)/causewayctl: $(call objects,gateway/ctl) \

@@ -39,4 +39,9 @@ int  admin_start(struct admin *a);
 void admin_stop(struct admin *a);
 void admin_free(struct admin *a);
 
+/* What of a configuration people should know, in sentences that name the key to
+ * set: for `status`, and for the log when the daemon starts. Any thread. */
+typedef void admin_warning_fn(void *arg, const char *text);
+void admin_config_warnings(const struct config *cfg, admin_warning_fn *fn, void *arg);
+
 #endif
