@@ -88,7 +88,6 @@ int  segment_file_open(struct store *st, uint64_t id, int flags, int *ret_fd,
 /* objects/, then open/. */
 int  own_file_open(struct store *st, uint64_t id, int flags, int *ret_fd,
 	 uint64_t *ret_size);
-bool own_is_written(struct store *st, uint64_t id);
 /* True if the id was given out since store_open(). */
 bool store_id_is_new(struct store *st, uint64_t id);
 

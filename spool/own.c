@@ -239,19 +239,6 @@ own_file_open(struct store *st, uint64_t id, int flags, int *ret_fd,
 	return r;
 }
 
-bool
-own_is_written(struct store *st, uint64_t id)
-{
-	const struct store_own *o;
-
-	LOCK_SCOPE(&st->mu);
-	LIST_FOREACH(o, &st->writers, link) {
-		if (o->id == id)
-			return true;
-	}
-	return false;
-}
-
 /* Without a sync: the rename is one step for the file system, both names are
  * looked at, and the next start publishes what is still in open/. */
 int

@@ -11,6 +11,7 @@
  *   open/ID.obj		large objects whose row may not be durable yet
  *   objects/XX/ID.obj		large objects; XX: low byte of the id
  *   damaged/			set aside, never deleted by us
+ *   SPOOL.damaged		a SPOOL file that could not be read
  *
  * A segment begins with a RECORD_ALIGN block (magic, version, UUID, segment,
  * generation, size, seal), then records at multiples of RECORD_ALIGN. It is
@@ -147,7 +148,9 @@ int  store_own_remove(struct store *st, uint64_t id);
 /* ---- reading ---- */
 
 /* Pins. *ret_record is the head found there; -EUCLEAN when it is not id's,
- * -ENOENT no file. */
+ * -ENOENT no file, or the segment was recycled. A place that was looked up before
+ * may have been recycled and written again: on -EUCLEAN look the row up once more
+ * before calling it damage. */
 int  store_reader_open(struct store *st, uint64_t id, const struct store_place *at,
 	 struct store_reader **ret, struct record *ret_record);
 void store_reader_close(struct store_reader *r);
@@ -166,7 +169,7 @@ int store_scan_segment(struct store *st, uint64_t segment, bool verify,
     store_record_fn *fn, void *arg);
 /* Files in open/ (or objects/): records with a sealed head; those without are
  * leftovers of receptions that were never promised, and are removed when
- * remove_unfinished. */
+ * remove_unfinished. What this run itself put into open/ is passed over. */
 int store_scan_own(struct store *st, bool open_only, bool verify,
     bool remove_unfinished, store_record_fn *fn, void *arg);
 /* Sets a large object aside in damaged/. */

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -132,12 +133,20 @@ static void
 shell(const char *format, ...)
 {
 	char command[400];
+	int status = -1;
 	va_list ap;
+	pid_t pid;
 
 	va_start(ap, format);
 	(void)vsnprintf(command, sizeof(command), format, ap);
 	va_end(ap);
-	assert_int_equal(system(command), 0);
+	pid = fork();
+	if (pid == 0) {
+		(void)execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+		_exit(127);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 }
 
 static void

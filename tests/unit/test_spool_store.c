@@ -151,7 +151,7 @@ exists(const char *sub)
 static uint64_t
 keep_object(struct store *st, size_t len, struct store_place *at)
 {
-	uint64_t id;
+	uint64_t id = 0;
 
 	assert_int_equal(append_object(st, len, &id, at), 0);
 	assert_int_equal(store_sync(st), 0);
@@ -262,7 +262,7 @@ test_opens_on_a_full_disk(void **state)
 	struct buf why = BUF_INIT(4096);
 	struct store *st = NULL;
 	struct store_place at;
-	uint64_t id;
+	uint64_t id = 0;
 
 	(void)state;
 	st = open_store(spool);
@@ -323,7 +323,7 @@ test_node_is_the_high_byte(void **state)
 {
 	struct buf why = BUF_INIT(4096);
 	struct store *st = NULL;
-	uint64_t id;
+	uint64_t id = 0;
 
 	(void)state;
 	assert_int_equal(store_open(spool, 0x7f, SEGMENT_BYTES, &st, &why), 0);
@@ -390,7 +390,7 @@ test_two_spools_in_one_are_refused(void **state)
 	struct store *st;
 	char other[96], from[200], to[200];
 	struct store_place at;
-	uint64_t id;
+	uint64_t id = 0;
 
 	(void)state;
 	st = open_store(spool);
@@ -1053,7 +1053,7 @@ test_one_sync_for_all(void **state)
 {
 	struct store *st = open_store(spool);
 	struct store_place at;
-	uint64_t id;
+	uint64_t id = 0;
 
 	(void)state;
 	assert_int_equal(make_standby(st), 0);
@@ -1115,7 +1115,7 @@ test_7_who_waits_hears_of_it(void **state)
 	struct store_own *o = NULL;
 	pthread_t thread;
 	struct record rec;
-	uint64_t id;
+	uint64_t id = 0;
 	void *result;
 
 	(void)state;
@@ -1232,7 +1232,7 @@ test_own_write_finish_publish_remove(void **state)
 		struct store *st = open_store(spool);
 		char open_name[64], name[64], path[200];
 		struct stat sb;
-		uint64_t id;
+		uint64_t id = 0;
 
 		assert_int_equal(write_own(st, sizes[i], &id), 0);
 		assert_int_equal(store_sync(st), 0);
@@ -1265,7 +1265,7 @@ test_own_reads_back_while_it_is_written(void **state)
 	struct store *st = open_store(spool);
 	uint8_t want[100000], data[100000];
 	struct store_own *o = NULL;
-	uint64_t id;
+	uint64_t id = 0;
 
 	(void)state;
 	assert_int_equal(store_next_id(st, &id), 0);
@@ -1331,7 +1331,7 @@ test_own_takes_the_last_room(void **state)
 {
 	struct store_place none = { 0, 0 };
 	struct store *st = open_store(spool);
-	uint64_t id;
+	uint64_t id = 0;
 
 	(void)state;
 	assert_int_equal(store_next_id(st, &id), 0);
@@ -1348,7 +1348,7 @@ test_own_error_stays(void **state)
 	AUTO_FREE uint8_t *data = xcalloc(1, 300000);
 	struct store_own *o = NULL;
 	struct record rec;
-	uint64_t id;
+	uint64_t id = 0;
 
 	(void)state;
 	assert_int_equal(store_next_id(st, &id), 0);
@@ -1370,7 +1370,7 @@ test_own_unfinished_and_short_files(void **state)
 	struct store_place none = { 0, 0 };
 	struct store *st = open_store(spool);
 	struct found f = { .n = 0 };
-	uint64_t id;
+	uint64_t id = 0;
 	char path[200], lost[200];
 	FILE *file;
 
@@ -1413,7 +1413,7 @@ test_own_in_reception_is_not_scanned(void **state)
 	struct store *st = open_store(spool);
 	struct store_own *o = NULL;
 	struct found f = { .n = 0 };
-	uint64_t id;
+	uint64_t id = 0;
 
 	(void)state;
 	assert_int_equal(store_next_id(st, &id), 0);
@@ -1432,7 +1432,7 @@ test_own_in_objects_is_never_removed_by_a_scan(void **state)
 {
 	struct store *st = open_store(spool);
 	struct found f = { .n = 0 };
-	uint64_t id;
+	uint64_t id = 0;
 	char path[200];
 
 	(void)state;
@@ -1455,7 +1455,7 @@ test_own_pinned_is_not_removed(void **state)
 	struct store *st = open_store(spool);
 	struct store_reader *rd = NULL;
 	struct record rec;
-	uint64_t id;
+	uint64_t id = 0;
 
 	(void)state;
 	assert_int_equal(write_own(st, 5000, &id), 0);
@@ -1473,7 +1473,7 @@ test_own_set_aside(void **state)
 	struct store_place none = { 0, 0 };
 	struct store *st = open_store(spool);
 	char name[64];
-	uint64_t id;
+	uint64_t id = 0;
 
 	(void)state;
 	for (int published = 0; published < 2; published++) {
@@ -1499,7 +1499,7 @@ test_own_wiped(void **state)
 	struct store *st = open_store(spool);
 	char path[200];
 	struct stat sb;
-	uint64_t id;
+	uint64_t id = 0;
 	FILE *file;
 	int c;
 
@@ -1535,7 +1535,7 @@ live(struct promised *p)
 	struct buf why = BUF_INIT(4096);
 	struct store_place at;
 	struct store *st = NULL;
-	uint64_t id;
+	uint64_t id = 0;
 	int r;
 
 	r = store_open(spool, 0, SEGMENT_BYTES, &st, &why);
@@ -1571,7 +1571,7 @@ check_promises(const struct promised *p)
 {
 	struct store *st = open_store(spool);
 	struct found f = scan_all(st, true);
-	uint64_t id;
+	uint64_t id = 0;
 
 	for (size_t i = 0; i < p->n; i++) {
 		assert_true(is_found(&f, p->id[i]));
@@ -1672,7 +1672,7 @@ append_many(void *arg)
 		struct store_place at;
 		struct record rec;
 		uint8_t data[3000];
-		uint64_t id;
+		uint64_t id = 0;
 		struct iovec iov = { data, sizeof(data) };
 
 		if (store_next_id(st, &id) < 0)
