@@ -15,7 +15,6 @@
 
 #include "gateway/base/cleanup.h"
 #include "gateway/base/clock.h"
-#include "gateway/base/metrics.h"
 #include "spool/put_int.h"
 
 /* How long a commit waits for the keeper to make a segment: less than the
@@ -412,7 +411,6 @@ commit_again(struct spool_put *put, const struct index_known *known,
 
 	if (r < 0)
 		return r;
-	metric_add(METRIC_DUPLICATES, 1);
 	*ret = (struct spool_receipt){ known->id, known->version,
 		op.owed ? SPOOL_SAME : SPOOL_OWED_AGAIN };
 	return 0;
@@ -444,7 +442,6 @@ spool_commit(struct spool_put **put_p, struct spool_receipt *ret)
 {
 	struct spool_put *put = TAKE_PTR(*put_p);
 	struct spool *sp = put->sp;
-	uint64_t length = put->length;
 	int r = put->error;
 
 	if (r == 0 && !put->described)
@@ -459,7 +456,6 @@ spool_commit(struct spool_put **put_p, struct spool_receipt *ret)
 	if (r < 0)
 		return r;
 
-	metric_add(METRIC_RECEIVED_BYTES, length);
 	spool_wake(sp);
 	return 0;
 }

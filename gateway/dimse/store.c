@@ -178,6 +178,10 @@ begin_put(struct store *st, const struct assoc_context *context,
 	memcpy(head.originator_title, rq->originator_title,
 	    sizeof(head.originator_title));
 	(void)snprintf(head.syntax, sizeof(head.syntax), "%s", negotiated->syntax);
+	if (st->session->verdict.peer != NULL &&
+	    st->session->verdict.peer->assume_charset != NULL)
+		(void)snprintf(head.assume_charset, sizeof(head.assume_charset),
+		    "%s", st->session->verdict.peer->assume_charset);
 	e = spool_put_begin(open_source(st->session), &head, &st->put);
 	if (e < 0)
 		refuse_error(st, e);
