@@ -381,6 +381,7 @@ commit_new(struct spool_put *put, bool check, struct spool_receipt *ret)
 struct again_op {
 	uint64_t id;
 	bool	 owed;		/* it still was: nothing to do */
+	bool	 gone;		/* swept since we looked: these bytes are needed */
 };
 
 static int
@@ -392,12 +393,11 @@ apply_again(struct spool *sp, void *arg)
 		.reason = "received again" };
 	int r;
 
-	op->owed = false;
 	r = index_repend(sp->ix, op->id);
-	if (r == -EALREADY) {
-		op->owed = true;
+	op->owed = r == -EALREADY;
+	op->gone = r == -ENOENT;
+	if (op->owed || op->gone)
 		return 0;
-	}
 	return r < 0 ? r : settle_append(sp->log, &e);
 }
 
@@ -409,8 +409,8 @@ commit_again(struct spool_put *put, const struct index_known *known,
 	struct again_op op = { .id = known->id };
 	int r = commit_run(put->sp, apply_again, &op, 0);
 
-	if (r < 0)
-		return r;
+	if (r < 0 || op.gone)
+		return r < 0 ? r : -EAGAIN;
 	*ret = (struct spool_receipt){ known->id, known->version,
 		op.owed ? SPOOL_SAME : SPOOL_OWED_AGAIN };
 	return 0;
