@@ -165,6 +165,10 @@ check-all:
 unit:
 	+@tests/run unit
 
+# docs/CONFIGURATION.md from the option tables; a unit test says when it is old.
+reference:
+	+@UPDATE=1 tests/run unit test_destination_reference
+
 lint:
 	@tests/lint/check-layers
 	@tests/lint/check-style
@@ -217,7 +221,7 @@ clean:
 
 FORCE:
 .SECONDARY:
-.PHONY: all check check-all unit lint demo bench fuzz unit-programs \
+.PHONY: all check check-all unit lint demo bench fuzz unit-programs \ reference
 	fuzz-programs bench-programs print-build install clean FORCE
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
