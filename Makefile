@@ -221,7 +221,7 @@ clean:
 
 FORCE:
 .SECONDARY:
-.PHONY: all check check-all unit lint demo bench fuzz unit-programs \ reference
+.PHONY: all check check-all unit lint reference demo bench fuzz unit-programs \
 	fuzz-programs bench-programs print-build install clean FORCE
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -94,7 +94,7 @@ apply_adopt(struct spool *sp, void *arg)
 	op->adopted = false;
 	r = index_same(sp->ix, op->rec->head.sop_instance, op->rec->length,
 	    op->rec->checksum, &other);
-	if (r == 0 && other.kept)
+	if (r == 0 && other.kept && !other.damaged)
 		return 0;	/* a twin that lost its race: never promised */
 	if (r < 0 && r != -ENOENT)
 		return r;

@@ -333,7 +333,11 @@ sweep_run(struct spool *sp)
 		    commit_run(sp, apply_list_segments, segs, 0) < 0)
 			return;
 	}
-	recycle_dead(sp, segs);
+	/* Rows that were moved out of a segment must not come back after a power cut
+	 * once it is written again. */
+	if (segs->n > 0 && commit_run(sp, apply_list_segments, segs,
+	    COMMIT_DURABLE) == 0)
+		recycle_dead(sp, segs);
 	keeper_measure_space(sp);
 	if (total > 0)
 		log_info("swept delivered instances", LOG_U64("bytes", total),

@@ -1,6 +1,8 @@
 /* test_spool_promise.c - the spool as a whole: what is promised is there, byte for
  * byte, after a stop, after a lost index, and after a crash that loses the rows.
  */
+#include <poll.h>
+
 #include "tests/unit/spool_fixture.h"
 
 static void
@@ -124,7 +126,7 @@ lost_index_is_rebuilt_with_its_obligations(void **state)
 		assert_int_equal(spool_stats(b->sp, &st), 0);
 		if (!st.rebuilding)
 			break;
-		(void)usleep(10000);
+		(void)poll(NULL, 0, 10);
 	}
 	assert_int_equal(count(b), 40);
 	for (unsigned i = 0; i < 40; i++) {
