@@ -21,6 +21,7 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
 
 #include "gateway/association/association.h"
 #include "gateway/association/stream_int.h"
@@ -126,6 +127,18 @@ arm_quickack(struct stream *s)
 	    sizeof(int));
 }
 
+/* "certificate verify failed" alone does not tell revoked from expired. */
+static void
+explain_verdict(struct stream *s)
+{
+	long verdict = SSL_get_verify_result(s->ssl);
+	size_t n = strlen(s->reason);
+
+	if (verdict != X509_V_OK)
+		(void)snprintf(s->reason + n, sizeof(s->reason) - n, "%s%s",
+		    n > 0 ? ": " : "", X509_verify_cert_error_string(verdict));
+}
+
 /* What an OpenSSL call left undone: 0 to try again once the socket is ready. */
 static int
 wait_tls(struct stream *s, int ret)
@@ -141,6 +154,7 @@ wait_tls(struct stream *s, int ret)
 		return set_failed(s, -ECONNRESET);
 	default:
 		tls_last_error(s->reason, sizeof(s->reason));
+		explain_verdict(s);
 		return set_failed(s, -EPROTO);
 	}
 }
