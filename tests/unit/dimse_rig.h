@@ -109,10 +109,26 @@ rig_start(struct rig *r, const struct assoc_server_options *opt,
 }
 
 static inline void
+rig_on_break(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)event_base_loopbreak(arg);
+}
+
+/* By an event, because a break is forgotten by a loop that has yet to begin. */
+static inline void
+rig_end_loop(struct rig *r)
+{
+	(void)event_base_once(r->base, -1, EV_TIMEOUT, rig_on_break, r->base,
+	    &(struct timeval){ 0 });
+	(void)pthread_join(r->loop, NULL);
+}
+
+static inline void
 rig_stop(struct rig *r)
 {
-	(void)event_base_loopbreak(r->base);
-	(void)pthread_join(r->loop, NULL);
+	rig_end_loop(r);
 	assoc_server_stop(r->server, clock_mono_ms() + 2000);
 	assoc_server_free(r->server);
 	event_base_free(r->base);
