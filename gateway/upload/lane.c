@@ -59,22 +59,23 @@ drop_request(void *item)
 }
 
 int
-lane_new(struct upload *u, const struct config_destination *cfg, struct lane **ret,
-    struct buf *why)
+lane_new(struct upload *u, const struct config *cfg,
+    const struct config_destination *d, struct lane **ret, struct buf *why)
 {
 	struct lane *l = xcalloc(1, sizeof(*l));
 	struct buf text = BUF_INIT(64u << 10);
 	int r;
 
 	l->up = u;
-	l->name = xstrdup(cfg->name);
+	l->cfg = config_ref(cfg);
+	l->name = xstrdup(d->name);
 	schedule_init(&l->sched);
 	l->state = UPLOAD_UP;
 	l->shown.since_ms = clock_wall_ms();
-	(void)config_print_destination(cfg, &text);
+	(void)config_print_destination(d, &text);
 	l->text = buf_take(&text);
 
-	r = destination_open(cfg, u->sp, &l->dest, why);
+	r = destination_open(d, u->sp, &l->dest, why);
 	if (r < 0) {
 		lane_free(l);
 		return r;
@@ -123,6 +124,7 @@ lane_free(struct lane *l)
 	queue_free(l->work);
 	schedule_clear(&l->sched);
 	destination_close(l->dest);
+	config_unref(l->cfg);
 	free(l->threads);
 	free(l->name);
 	free(l->text);

@@ -155,7 +155,7 @@ open_lanes(struct upload *u, const struct config *cfg, struct lane **fresh,
 
 		if (old != NULL && strcmp(old->text, text) == 0)
 			continue;
-		r = lane_new(u, d, &fresh[i], why);
+		r = lane_new(u, cfg, d, &fresh[i], why);
 		if (r < 0)
 			return r;
 	}

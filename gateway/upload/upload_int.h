@@ -43,6 +43,7 @@ struct lane {
 	TAILQ_ENTRY(lane) link;
 	struct upload *up;
 	struct destination *dest;
+	const struct config *cfg;	/* what dest was opened with, and borrows */
 	char	 *name, *text;		/* text: its configuration, to tell changes */
 	struct queue *work;		/* struct request, for the threads */
 	pthread_t *threads;
@@ -108,8 +109,8 @@ int64_t arrivals_run(struct upload *u);
 
 /* ---- lane.c ---- */
 
-int  lane_new(struct upload *u, const struct config_destination *cfg,
-	 struct lane **ret, struct buf *why);
+int  lane_new(struct upload *u, const struct config *cfg,
+	 const struct config_destination *d, struct lane **ret, struct buf *why);
 int  lane_start(struct lane *l);
 void lane_stop(struct lane *l);	/* cancels, joins; unfinished requests are dropped */
 void lane_free(struct lane *l);
