@@ -140,15 +140,19 @@ settle_silence(struct sending *q, size_t i, const struct http_reply *r, bool nam
 {
 	struct destination_item *item = q->items[i];
 
-	if (named && (r->status == 202 || r->status == 206))
+	if (named && (r->status == 202 || r->status == 206)) {
 		stow_settle(item, DESTINATION_RETRY, "the cloud's answer does not "
 		    "mention it");
-	else if (r->status < 300)
+	} else if (r->status < 300) {
 		q->open[i] = true;
-	else if (r->status == 409 && q->n == 1)
+	} else if (r->status == 409 && q->n == 1) {
 		q->open[i] = q->disputed = true;
-	else
+	} else {
 		set_health(q->ret, DESTINATION_FAILED, r);
+		if (q->n == 1)
+			stow_settle(item, DESTINATION_RETRY, "the cloud does not "
+			    "take it and does not say why (status %d)", r->status);
+	}
 }
 
 /* A part failed and the answer does not say which: smaller requests will. */

@@ -18,7 +18,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/http/http_int.h"
 
-#define UPLOAD_PORTION (512L << 10)
+#define UPLOAD_PORTION (128L << 10)	/* filling larger ones delays the sending */
 #define LOOK_MS	       1000	/* at most between two looks for progress */
 #define IDLE_MAX_S     60L	/* a kept-alive connection is not used after */
 
