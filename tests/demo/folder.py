@@ -72,5 +72,5 @@ def scan(top, progress):
         key = str(d.StudyInstanceUID), syntax
         if key not in found:
             found[key] = begin_study(d, syntax)
-        found[key].files.append(path)
+        found[key].files[path] = str(d.SOPInstanceUID)
     return list(found.values()), others

@@ -26,22 +26,22 @@ EXPLICIT, IMPLICIT, BIG, DEFLATED, LOSSLESS, BASELINE, JPEG_LS, RLE = (
     ("explicit big endian", ["dcmconv", "+tb"], ["-xb"]),
     ("deflated", ["dcmconv", "+td"], ["-xd"]),
     ("JPEG lossless", ["dcmcjpeg", "+e1"], ["-xs"]),
-    ("JPEG baseline", ["dcmcjpeg", "+eb", "+q", "90"], ["-xy"]),
+    ("JPEG baseline", ["dcmcjpeg", "+eb", "+q", "90", "+un"], ["-xy"]),
     ("JPEG-LS lossless", ["dcmcjpls", "+el"], ["-xt"]),
     ("RLE lossless", ["dcmcrle"], ["-xr"]),
 )
 
 
 class Study:
-    """modality, title (of the sender), syntax (for people), propose (options of
-    storescu), uid, files, bytes."""
+    """title is the sender's, syntax is for people, propose are options of storescu;
+    files: {path: SOP Instance UID}"""
 
     def __init__(self, modality, title, description, encoding):
         self.modality, self.title = modality, title
         self.description = description
         self.syntax, self.encode, self.propose = encoding
         self.uid = fresh_uid()
-        self.files = []
+        self.files = {}
 
     @property
     def bytes(self):
@@ -213,7 +213,7 @@ class Maker:
         subprocess.run([*self.study.encode, plain, path], check=True,
                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         os.unlink(plain)
-        self.study.files.append(path)
+        self.study.files[path] = attributes[0x00080018][1]
 
 
 # --- the studies ------------------------------------------------------------
