@@ -68,6 +68,8 @@ struct destination_limits {
 	char	 instance_limit_name[64];	/* "a STOW request of … takes 1 GiB" */
 };
 
+/* cfg is borrowed until destination_close(): hold its snapshot. why: for people;
+ * after success it may hold a warning (a secret that all may read). */
 int  destination_open(const struct config_destination *cfg, struct spool *sp,
 	 struct destination **ret, struct buf *why);
 void destination_close(struct destination *d);	/* no call may run */
