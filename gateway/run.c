@@ -123,6 +123,9 @@ start_spool(struct gateway *g, struct buf *why)
 	r = spool_open(&opt, &g->spool, why);
 	if (r == 0)
 		spool_callbacks(g->spool, NULL, NULL, note_fatal, g);
+	else
+		(void)buf_printf(why, "%s (spool.directory: %s)",
+		    why->len > 0 ? "" : strerror(-r), opt.directory);
 	return r;
 }
 
