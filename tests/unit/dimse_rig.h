@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
+#include <poll.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -138,10 +139,7 @@ rig_stop(struct rig *r)
 static inline void
 rig_pause(unsigned ms)
 {
-	const struct timespec t = { .tv_sec = ms / 1000,
-		.tv_nsec = (long)(ms % 1000) * 1000000 };
-
-	(void)nanosleep(&t, NULL);
+	(void)poll(NULL, 0, (int)ms);
 }
 
 /* Until n associations and handshakes are left; false after five seconds. */

@@ -48,9 +48,10 @@ note_request(const struct assoc_request *rq)
 static void
 note_part(const struct assoc_pdv *pdv)
 {
-	size_t at = strlen(seen.trail);
+	size_t at;
 	LOCK_SCOPE(&seen.mu);
 
+	at = strlen(seen.trail);
 	(void)snprintf(seen.trail + at, sizeof(seen.trail) - at, "%c%u:%zu%s ",
 	    pdv->command ? 'c' : 'd', pdv->context, pdv->len,
 	    pdv->last ? "." : "");
