@@ -149,6 +149,8 @@ apply_flag(struct spool *sp, void *arg)
 		e.verb = SETTLE_DESTINATION_HOLD;
 		e.destination = cmd->destination;
 		r = index_destination_hold(sp->ix, cmd->destination, hold);
+		if (r == -ENOENT && !hold)
+			return 0;	/* nothing was ever owed to it, nor held */
 	} else if (r == 0 && cmd->verb == SPOOL_PRIORITY) {
 		e.verb = SETTLE_STUDY_PRIORITY;
 		e.value = cmd->priority;

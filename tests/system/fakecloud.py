@@ -21,6 +21,8 @@ orders.json is {"config": {...}, "script": [...]}. config, with its defaults:
     "delete": true           false: 405
     "format": "json"         or "xml": of STOW answers
     "prefix": ""             of all paths
+    "poison": []             a request with one of these UIDs is answered 500
+    "limit": 0               longer bodies of POST are answered 413
 
 Each request takes the first order of the script that matches and is not used up:
 
@@ -61,7 +63,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import certs  # noqa: E402
 
 DEFAULTS = {"auth": None, "duplicates": "keep", "delete": True,
-            "format": "json", "prefix": ""}
+            "format": "json", "prefix": "", "poison": [], "limit": 0}
 
 
 class Gone(Exception):
@@ -215,14 +217,21 @@ class FakeCloud:
         self.context = None
         if certificate is not None:
             self.make_context(certificate, client_ca)
-        self.listener = socket.socket()
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("127.0.0.1", port))
-        self.listener.listen(128)
-        self.port = self.listener.getsockname()[1]
+        self.peers = set()
+        self.port = port
+        self.open()
         self.url = "%s://localhost:%d" % (
             "https" if self.context else "http", self.port)
-        threading.Thread(target=self.accept, daemon=True).start()
+
+    def open(self):
+        """Listen, again after close() at the same port."""
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(("127.0.0.1", self.port))
+        self.listener.listen(128)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, args=(self.listener,),
+                         daemon=True).start()
 
     def make_context(self, certificate, client_ca):
         made = certs.make(self.certificates)
@@ -243,11 +252,20 @@ class FakeCloud:
         os.rename(path + ".new", path)
 
     def log(self):
-        with open(os.path.join(self.directory, "log.jsonl")) as f:
+        with self.lock, open(os.path.join(self.directory, "log.jsonl")) as f:
             return [json.loads(line) for line in f]
 
     def close(self):
+        """Nobody is there any more, in the middle of whatever it was."""
+        self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
+        with self.lock:
+            peers, self.peers = self.peers, set()
+        for peer in peers:
+            try:
+                peer.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     def read_orders(self):
         path = os.path.join(self.directory, "orders.json")
@@ -284,10 +302,10 @@ class FakeCloud:
             self.log_file.write(json.dumps(fields) + "\n")
             self.log_file.flush()
 
-    def accept(self):
+    def accept(self, listener):
         while True:
             try:
-                peer, _ = self.listener.accept()
+                peer, _ = listener.accept()
             except OSError:
                 return
             threading.Thread(target=self.serve, args=(peer,),
@@ -299,6 +317,7 @@ class FakeCloud:
             if self.context is not None:
                 peer = self.context.wrap_socket(peer, server_side=True)
             with self.lock:
+                self.peers.add(peer)
                 self.connections += 1
                 number = self.connections
             connection = Connection(self, peer, number)
@@ -307,6 +326,8 @@ class FakeCloud:
         except (Gone, OSError, ssl.SSLError) as error:
             self.note(event="end", why=str(error))
         finally:
+            with self.lock:
+                self.peers.discard(peer)
             peer.close()
 
 
@@ -455,6 +476,8 @@ class Connection:
         return 404, {}, b""
 
     def stow(self, order, config, body):
+        if 0 < config["limit"] < len(body):
+            return 413, {}, b""
         try:
             files = list(split_multipart(self.headers.get("content-type", ""),
                                          body))
@@ -463,6 +486,8 @@ class Connection:
             self.cloud.note(event="bad request", why=str(error))
             return 400, {}, b""
         self.uids = [i.uid for i in instances]
+        if not set(self.uids).isdisjoint(config["poison"]):
+            return 500, {}, b""
         lists = {"failed": [], "stored": []}
         said = order.get("stow", {})
         with self.cloud.lock:
