@@ -171,7 +171,8 @@ log_lines(enum log_level level, const struct buf *b)
 		size_t len = strcspn(at, "\n");
 		AUTO_FREE char *line = xstrndup(at, len);
 
-		log_write(level, line);
+		if (len > 0)
+			log_write(level, line);
 		at += len + (at[len] == '\n' ? 1 : 0);
 	}
 }
