@@ -14,6 +14,8 @@ import sys
 import time
 import traceback
 
+SHOWN = 2000	# characters of what was not as it should be
+
 failed = []
 
 
@@ -61,12 +63,14 @@ def wait_for(condition, timeout=10, what="it"):
 def contains(text, *patterns):
     """Each regular expression is found in text."""
     for p in patterns:
-        assert re.search(p, text), "%r not found in:\n%s" % (p, text)
+        assert re.search(p, text), "%r not found in:\n%s" % (p, text[-SHOWN:])
 
 
 def lacks(text, *patterns):
     for p in patterns:
-        assert not re.search(p, text), "%r found in:\n%s" % (p, text)
+        found = re.search(p, text)
+        assert not found, "%r found in:\n%s" % (
+            p, text[max(0, found.start() - SHOWN // 2):][:SHOWN])
 
 
 class Outcome:
