@@ -51,6 +51,7 @@ struct assoc {
 	struct assoc_pdv pdv;		/* the current one; .last is the PDV's */
 	bool	 pdv_open;		/* a part of it must still be handed up */
 	size_t	 handed;		/* bytes to drop at the next call */
+	int64_t	 wait_left_ms;		/* see fill_inside() */
 
 	struct assoc_request request;
 	struct pdu_extras    extras;
@@ -345,6 +346,23 @@ assoc_reject(struct assoc *a, enum assoc_reject_result result,
 	return e < 0 ? explain_failure(a, e) : 0;
 }
 
+/* Within a PDU the peer has message_ms in all; what we take ourselves between two
+ * fragments, writing to a slow disk, is not counted against it. */
+static int
+fill_inside(struct assoc *a, size_t n)
+{
+	int64_t begin;
+	int e;
+
+	if (stream_peekable(a->stream) >= n)
+		return 0;
+	begin = clock_mono_ms();
+	stream_set_deadline(a->stream, begin + a->wait_left_ms);
+	e = stream_fill(a->stream, n);
+	a->wait_left_ms -= clock_mono_ms() - begin;
+	return e < 0 ? explain_failure(a, e) : 0;
+}
+
 /* Between messages a stop ends the wait even when data lies ready, or a sender
  * that never pauses would never end. */
 static int
@@ -365,9 +383,8 @@ wait_pdu(struct assoc *a, bool inside)
 		if (e < 0)
 			return explain_failure(a, e);
 	}
-	start_deadline(a, a->message_ms);
-	e = stream_fill(a->stream, PDU_HEAD);
-	return e < 0 ? explain_failure(a, e) : 0;
+	a->wait_left_ms = a->message_ms;
+	return fill_inside(a, PDU_HEAD);
 }
 
 static int
@@ -376,7 +393,7 @@ take_abort(struct assoc *a)
 	const uint8_t *p;
 
 	a->state = STATE_ENDED;
-	if (stream_fill(a->stream, PDU_HEAD + 4) < 0)
+	if (fill_inside(a, PDU_HEAD + 4) < 0)
 		return set_reason(a, -ECONNABORTED, "aborted by the peer");
 	p = stream_peek(a->stream);
 	return set_reason(a, -ECONNABORTED,
@@ -390,6 +407,9 @@ take_release(struct assoc *a, uint32_t len)
 
 	if (len > RELEASE_MAX)
 		return set_reason(a, -EPROTO, "an A-RELEASE-RQ of %u bytes", len);
+	e = fill_inside(a, PDU_HEAD + len);
+	if (e < 0)
+		return e;
 	e = dul_take_release(a->dul);
 	if (e < 0)
 		return explain_failure(a, e);
@@ -438,9 +458,9 @@ read_pdv_head(struct assoc *a)
 	if (a->pdu_left < PDV_HEAD)
 		return set_reason(a, -EPROTO, "a P-DATA-TF whose lengths do not "
 		    "add up");
-	e = stream_fill(a->stream, PDV_HEAD);
+	e = fill_inside(a, PDV_HEAD);
 	if (e < 0)
-		return explain_failure(a, e);
+		return e;
 	p = stream_peek(a->stream);
 	len = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 |
 	    p[3];
@@ -465,9 +485,9 @@ hand_up(struct assoc *a, struct assoc_pdv *ret)
 	int e = 0;
 
 	if (a->pdv_left > 0)
-		e = stream_fill(a->stream, 1);
+		e = fill_inside(a, 1);
 	if (e < 0)
-		return explain_failure(a, e);
+		return e;
 	n = stream_peekable(a->stream);
 	if (n > a->pdv_left)
 		n = a->pdv_left;

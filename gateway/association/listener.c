@@ -146,11 +146,13 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 			admit_peer(l, peer, &sa, len);
 			continue;
 		}
-		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-		    errno == ENOMEM)
-			relieve_shortage(l);
 		if (errno == EAGAIN)
 			return;
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+		    errno == ENOMEM) {
+			relieve_shortage(l);
+			return;
+		}
 	}
 }
 
