@@ -120,6 +120,11 @@ size_t ctl_table_rows(const struct ctl_table *t);
 void ctl_table_print(const struct ctl_table *t, FILE *out, size_t width);
 void ctl_table_free(struct ctl_table *t);
 
+/* A text, escaped here, in lines of at most width columns (0: as for tables); the
+ * first begins with `first`, all are indented. */
+void ctl_wrap(FILE *out, const char *first, size_t indent, const char *text,
+    size_t width);
+
 /* ---- commands ---- */
 
 int ctl_status(struct ctl *c), ctl_studies(struct ctl *c), ctl_show(struct ctl *c);

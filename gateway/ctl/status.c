@@ -110,7 +110,7 @@ print_warnings(struct ctl *c, const json_t *list)
 
 	json_array_foreach(list, i, v)
 		if (json_is_string(v))
-			print_text(c->out, "! ", json_string_value(v), "\n");
+			ctl_wrap(c->out, "!", 2, json_string_value(v), 0);
 	if (json_array_size(list) > 0)
 		(void)fputc('\n', c->out);
 }
@@ -120,7 +120,7 @@ print_spool(struct ctl *c, const json_t *s)
 {
 	char free_text[32], size_text[32], kept_text[32];
 
-	print_text(c->out, "Spool         ", ctl_str(s, "words"), "\n");
+	ctl_wrap(c->out, "Spool", 14, ctl_str(s, "words"), 0);
 	(void)fprintf(c->out, "Disk          %s of %s free, %s of images here\n",
 	    ctl_size(ctl_u64(s, "disk_free"), free_text, sizeof(free_text)),
 	    ctl_size(ctl_u64(s, "disk_size"), size_text, sizeof(size_text)),

@@ -143,13 +143,8 @@ ctl_studies(struct ctl *c)
 static void
 print_field(FILE *out, const char *name, const char *text)
 {
-	struct buf b = BUF_INIT(64 << 10);
-
-	if (text[0] == '\0')
-		return;
-	ctl_escape(&b, text);
-	(void)fprintf(out, "%-12s%s\n", name, b.data);
-	buf_free(&b);
+	if (text[0] != '\0')
+		ctl_wrap(out, name, 12, text, 0);
 }
 
 static void

@@ -16,6 +16,7 @@
 #define SHRUNK	    8
 #define GAP	    2
 #define WIDTH	    100
+#define NOTE_INDENT 4
 #define CELL_MAX    (16u << 10)
 
 struct row {
@@ -78,7 +79,7 @@ ctl_table_note(struct ctl_table *t, const char *text)
 	assert(t->n_rows > 0);
 	r = &t->rows[t->n_rows - 1];
 	r->note = xreallocarray(r->note, r->n_notes + 1, sizeof(r->note[0]));
-	r->note[r->n_notes++] = escape(text);
+	r->note[r->n_notes++] = xstrdup(text);
 }
 
 size_t
@@ -98,6 +99,36 @@ line_width(FILE *out)
 	    w.ws_col >= 40)
 		return w.ws_col;
 	return WIDTH;
+}
+
+void
+ctl_wrap(FILE *out, const char *first, size_t indent, const char *text, size_t width)
+{
+	struct buf shown = BUF_INIT(64 << 10);
+	size_t limit = width != 0 ? width : line_width(out), used = indent, len;
+	const char *at;
+
+	ctl_escape(&shown, text);
+	at = shown.len > 0 ? shown.data : "";
+	(void)fprintf(out, "%-*s", (int)indent, first);
+	for (bool begun = false; *at != '\0'; at += len + strspn(at + len, " ")) {
+		AUTO_FREE char *word = NULL;
+
+		len = strcspn(at, " ");
+		word = xstrndup(at, len);
+		if (begun && used + 1 + ctl_width(word) > limit) {
+			(void)fprintf(out, "\n%*s", (int)indent, "");
+			used = indent;
+		} else if (begun) {
+			(void)fputc(' ', out);
+			used++;
+		}
+		(void)fputs(word, out);
+		used += ctl_width(word);
+		begun = true;
+	}
+	(void)fputc('\n', out);
+	buf_free(&shown);
 }
 
 static size_t
@@ -190,7 +221,7 @@ ctl_table_print(const struct ctl_table *t, FILE *out, size_t width)
 	for (size_t i = 0; i < t->n_rows; i++) {
 		print_line(t, &t->rows[i], widths, out);
 		for (size_t j = 0; j < t->rows[i].n_notes; j++)
-			(void)fprintf(out, "    %s\n", t->rows[i].note[j]);
+			ctl_wrap(out, "", NOTE_INDENT, t->rows[i].note[j], width);
 	}
 }
 

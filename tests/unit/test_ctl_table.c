@@ -142,6 +142,28 @@ test_long_lines_shrink(void **state)
 }
 
 static void
+expect_wrap(const char *first, const char *text, size_t width, const char *want)
+{
+	AUTO_FREE char *got = NULL;
+	size_t size;
+	FILE *out = open_memstream(&got, &size);
+
+	ctl_wrap(out, first, 4, text, width);
+	(void)fclose(out);
+	assert_string_equal(got, want);
+}
+
+static void
+test_sentences_are_wrapped(void **state)
+{
+	(void)state;
+	expect_wrap("!", "one two three", 11, "!   one two\n    three\n");
+	expect_wrap("", "", 40, "    \n");
+	expect_wrap("", "unbreakable-word x", 8, "    unbreakable-word\n    x\n");
+	expect_wrap("", "a\nb  c", 40, "    a\\x0ab c\n");
+}
+
+static void
 test_an_empty_table_is_nothing(void **state)
 {
 	struct ctl_table *t = ctl_table_new(columns, ARRAY_LEN(columns));
@@ -183,6 +205,7 @@ main(void)
 		cmocka_unit_test(test_cut_never_splits_a_character),
 		cmocka_unit_test(test_columns_are_aligned),
 		cmocka_unit_test(test_long_lines_shrink),
+		cmocka_unit_test(test_sentences_are_wrapped),
 		cmocka_unit_test(test_an_empty_table_is_nothing),
 		cmocka_unit_test(test_sizes_and_times),
 	};
