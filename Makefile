@@ -16,6 +16,7 @@ sbindir    ?= $(prefix)/sbin
 bindir     ?= $(prefix)/bin
 libdir     ?= $(prefix)/lib
 docdir     ?= $(prefix)/share/doc/causeway
+mandir     ?= $(prefix)/share/man
 sysconfdir ?= /etc
 
 PKG_CONFIG ?= pkg-config
@@ -201,7 +202,7 @@ print-build:
 install: all
 	$(INSTALL) -d $(addprefix $(DESTDIR),$(sbindir) $(bindir) $(docdir) \
 	    $(libdir)/systemd/system $(libdir)/sysusers.d $(libdir)/tmpfiles.d \
-	    $(sysconfdir)/causeway)
+	    $(mandir)/man1 $(mandir)/man8 $(sysconfdir)/causeway)
 	$(INSTALL) $(BUILD)/causewayd $(DESTDIR)$(sbindir)
 	$(INSTALL) $(BUILD)/causewayctl $(DESTDIR)$(bindir)
 	sed 's|/usr/sbin/|$(sbindir)/|; s|/etc/causeway/|$(sysconfdir)/causeway/|' \
@@ -213,6 +214,8 @@ install: all
 	    $(DESTDIR)$(libdir)/tmpfiles.d/causeway.conf
 	$(INSTALL) -m 644 README.md LICENSE packaging/causeway.yaml \
 	    $(wildcard docs/*.md) $(DESTDIR)$(docdir)
+	$(INSTALL) -m 644 docs/man/causewayctl.1 $(DESTDIR)$(mandir)/man1
+	$(INSTALL) -m 644 docs/man/causewayd.8 $(DESTDIR)$(mandir)/man8
 	test -e $(DESTDIR)$(sysconfdir)/causeway/causeway.yaml || \
 	    $(INSTALL) -m 644 packaging/causeway.yaml $(DESTDIR)$(sysconfdir)/causeway
 
