@@ -55,6 +55,7 @@ on_fatal(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	log_error("stopping: the spool's disk failed, nothing more can be promised");
 	(void)event_base_loopbreak(g->base);
 }
 
@@ -67,15 +68,14 @@ on_watchdog(evutil_socket_t fd, short what, void *arg)
 	notify_send("WATCHDOG=1");
 }
 
-/* A spool_fatal_fn: any thread. */
+/* A spool_fatal_fn: any thread. The spool has logged why. */
 static void
 note_fatal(void *arg, const char *why)
 {
 	struct gateway *g = arg;
 
-	if (!atomic_exchange(&g->failed, true))
-		log_error("the spool's disk failed: nothing more is promised, the "
-		    "daemon ends", LOG_STR("why", why));
+	(void)why;
+	atomic_store(&g->failed, true);
 	(void)eventfd_write(g->fatal_fd, 1);
 }
 

@@ -125,11 +125,11 @@ print_spool(struct ctl *c, const json_t *s)
 	    ctl_size(ctl_u64(s, "disk_free"), free_text, sizeof(free_text)),
 	    ctl_size(ctl_u64(s, "disk_size"), size_text, sizeof(size_text)),
 	    ctl_size(ctl_u64(s, "kept_bytes"), kept_text, sizeof(kept_text)));
-	(void)fprintf(c->out, "Images        %llu in %llu studies",
+	(void)fprintf(c->out, "Images        %llu, studies %llu",
 	    (unsigned long long)ctl_u64(s, "instances"),
 	    (unsigned long long)ctl_u64(s, "studies"));
 	if (ctl_u64(s, "pending") > 0)
-		(void)fprintf(c->out, ", %llu of studies not complete yet",
+		(void)fprintf(c->out, "; images of studies not complete yet: %llu",
 		    (unsigned long long)ctl_u64(s, "pending"));
 	(void)fputc('\n', c->out);
 	if (ctl_bool(s, "rebuilding"))
