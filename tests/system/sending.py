@@ -7,19 +7,24 @@ and waiting until what was sent is settled.
         send(gw, study.objects)
         settled(gw, study)
 """
+import base64
+import http.client
+import json
 import os
+import ssl
 import tempfile
 import threading
+import urllib.parse
 import uuid
 
+import cloud as orthanc
 import dicomraw
 import fakecloud
+import part10
 from checks import check, run, wait_for
 from dicomraw import CT, EXPLICIT_LE
 from gateway import PATIENCE, Gateway
 
-IMPLEMENTATION = "1.2.276.0.7230010.3"	# of DCMTK: what must not leave
-LIST_FAILED, LIST_STORED = "00081198", "00081199"
 
 
 def fresh_uid():
@@ -232,3 +237,70 @@ def find_mount(size="64m"):
     at = scratch("small")
     got = run("mount", "-t", "tmpfs", "-o", "size=" + size, "tmpfs", at)
     return at if got.status == 0 else None
+
+
+# ---- a real cloud --------------------------------------------------------------
+
+class Archive(orthanc.Cloud):
+    """Orthanc behind nginx, and what it gives out."""
+
+    def __init__(self, name="cloud", **more):
+        super().__init__(scratch(name), **more)
+        self.name = name
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.stop()
+
+    def yaml(self, **options):
+        options = {"url": self.info["url"], "flavor": "orthanc", **options}
+        return "{name: %s, type: dicomweb, tls: {ca_file: %s}, credential: {type: " \
+            "basic, user: %s, password_file: %s}, %s}" % (
+                self.name, self.info["ca"], self.info["user"],
+                self.info["password_file"],
+                ", ".join("%s: %s" % pair for pair in options.items()))
+
+    def ask(self, path, method="GET", accept="application/json"):
+        """(status, body) of its DICOMweb, or of Orthanc's own /instances"""
+        url = urllib.parse.urlsplit(self.info["url"])
+        login = "%s:%s" % (self.info["user"], self.info["password"])
+        c = http.client.HTTPSConnection(
+            url.hostname, url.port, timeout=60,
+            context=ssl.create_default_context(cafile=self.info["ca"]))
+        try:
+            c.request(method, path if path.startswith("/instances") else
+                      url.path + path, headers={
+                          "Accept": accept, "Authorization": "Basic " +
+                          base64.b64encode(login.encode()).decode()})
+            reply = c.getresponse()
+            return reply.status, reply.read()
+        finally:
+            c.close()
+
+    def fetch(self, study, series, instance):
+        """By WADO-RS, as it is kept: the Part 10 file as bytes, or None."""
+        status, body = self.ask(
+            "/studies/%s/series/%s/instances/%s" % (study, series, instance),
+            accept='multipart/related; type="application/dicom"; transfer-syntax=*')
+        if status == 404:
+            return None
+        assert status == 200, "WADO-RS answers %d" % status
+        delimiter = body[:body.index(b"\r\n")]
+        rest = body.partition(b"\r\n\r\n")[2]
+        return rest[:rest.rindex(b"\r\n" + delimiter)]
+
+    def holds(self, objects):
+        for o in objects:
+            data = self.fetch(o.study, o.series, o.uid)
+            assert data is not None, "%s is not there" % o.uid
+            assert part10.File(data=data).dataset == o.data, \
+                "%s: other bytes" % o.uid
+
+    def count(self, study):
+        """Instances of a study, as QIDO-RS shows them."""
+        status, body = self.ask("/studies/%s/instances" % study,
+                                accept="application/dicom+json")
+        return len(json.loads(body)) if status == 200 and body.strip() else 0
