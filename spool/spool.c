@@ -20,6 +20,8 @@ spool_mark(struct spool *sp, const char *name)
 	return fd < 0 ? fd : fdio_sync(store_dirfd(sp->store));
 }
 
+#define ROOM_TO_START (1u << 20)
+
 /* ---- a failed disk (invariant 7) ---- */
 
 void
@@ -88,11 +90,11 @@ set_index_aside(const char *directory, const char *because)
 	return r == -ENOENT ? 0 : r;
 }
 
-/* *ret_rebuild: the index begins empty although the spool may not. */
 static int
-open_index(struct spool *sp, bool *ret_rebuild, struct buf *why)
+open_index(struct spool *sp, struct buf *why)
 {
 	int dirfd = store_dirfd(sp->store), r = 0;
+	bool created;
 
 	if (faccessat(dirfd, SPOOL_SUSPECT_FILE, F_OK, 0) == 0) {
 		r = set_index_aside(sp->directory, "the disk failed under it");
@@ -101,14 +103,14 @@ open_index(struct spool *sp, bool *ret_rebuild, struct buf *why)
 	}
 	if (r >= 0)
 		r = index_open(sp->directory, store_uuid(sp->store), &sp->ix,
-		    ret_rebuild, why);
+		    &created, why);
 	if (r == -EUCLEAN) {
 		r = set_index_aside(sp->directory, why->data != NULL ? why->data :
 		    "it is damaged");
 		buf_clear(why);
 		if (r >= 0)
 			r = index_open(sp->directory, store_uuid(sp->store), &sp->ix,
-			    ret_rebuild, why);
+			    &created, why);
 	}
 	return r;
 }
@@ -127,21 +129,44 @@ open_log(struct spool *sp, struct buf *why)
 	return r;
 }
 
+/* An index that is opened writes, too: on a full disk the ballast goes first, or
+ * what is owed could never leave and make room. */
+static void
+make_room(struct spool *sp)
+{
+	uint64_t disk_free, disk_size;
+
+	if (store_space(sp->store, &disk_free, &disk_size) >= 0 &&
+	    disk_free < ROOM_TO_START)
+		(void)store_ballast_release(sp->store);
+}
+
+static uint64_t
+small_max(const struct store *st)
+{
+	uint64_t most = store_record_max(st) - RECORD_HEAD;
+
+	return most < PUT_SMALL_MAX ? most : PUT_SMALL_MAX;
+}
+
 static int
 open_parts(struct spool *sp, const struct spool_options *opt, struct buf *why)
 {
-	bool rebuild = false;
 	int r;
 
 	r = make_directory(sp->directory, why);
 	if (r >= 0)
 		r = store_open(sp->directory, opt->node, 0, &sp->store, why);
 	if (r >= 0)
-		r = open_index(sp, &rebuild, why);
+		make_room(sp);
+	if (r >= 0)
+		sp->small_max = small_max(sp->store);
+	if (r >= 0)
+		r = open_index(sp, why);
 	if (r >= 0)
 		r = open_log(sp, why);
 	if (r >= 0)
-		r = adopt_at_start(sp, rebuild, why);
+		r = adopt_at_start(sp, why);
 	if (r < 0)
 		return r;
 
