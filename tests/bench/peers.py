@@ -86,9 +86,16 @@ class Peer:
                 env=self.env, cwd=self.directory)
         wait_for(self.ready, START_SECONDS, "%s to answer" % command[0])
 
-    def ready(self):
+    def check(self):
+        """That it still runs."""
         if self.process.poll() is not None:
-            raise RuntimeError("it ended; see %s/log" % self.directory)
+            with open(os.path.join(self.directory, "log"), errors="replace") as f:
+                raise RuntimeError("%s ended with status %s: %s" % (
+                    self.process.args[0], self.process.returncode,
+                    f.read()[-1000:]))
+
+    def ready(self):
+        self.check()
         return self.answers()
 
     def answers(self):
@@ -212,6 +219,13 @@ class Causeway(gateway.Gateway):
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def wait_delivered(self, count, sink, seconds):
+        def delivered():
+            sink.check()
+            return self.get("metrics")["causeway_delivered_total"] >= count
+
+        wait_for(delivered, seconds, "%d deliveries; %s" % (count, self.log_file))
+
     def wait_empty(self, seconds):
         """Until all is delivered and the bytes are gone."""
         wait_for(lambda: self.status()["spool"]["kept_bytes"] == 0, seconds,
@@ -286,6 +300,10 @@ class Sink(Peer):
                 "port": self.port, "certs": self.certs})
         self.spawn([cloud.find_program("nginx"), "-p", self.directory, "-c", path,
                     "-e", os.path.join(self.directory, "error.log")])
+
+    def check(self):
+        super().check()
+        self.behind.check()
 
     def stop(self):
         super().stop()
