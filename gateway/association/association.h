@@ -142,7 +142,8 @@ struct assoc_server_options {
 	unsigned threads_max;		/* associations at once + handshakes */
 	unsigned waiting_max;		/* silent connections, all addresses (1024) */
 	unsigned waiting_per_address;	/* (128): the oldest of the address goes */
-	unsigned handshakes_per_address;/* (16): the rest wait their turn */
+	unsigned handshakes_per_address;/* (16): the rest wait their turn; who was
+					 * refused and lingers counts as well */
 	int64_t	 handshake_timeout_ms;	/* from accept to A-ASSOCIATE-RQ */
 	assoc_service_fn *service;
 	assoc_failed_fn	 *failed;

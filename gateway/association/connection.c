@@ -154,7 +154,8 @@ count_handshakes(struct assoc_server *s, const char *address)
 	LOCK_SCOPE(&s->mu);
 
 	TAILQ_FOREACH(c, &s->running, link)
-		n += c->handshaking && strcmp(c->address, address) == 0;
+		n += (c->handshaking || c->leaving) &&
+		    strcmp(c->address, address) == 0;
 	return n;
 }
 
@@ -207,10 +208,18 @@ end_handshake(struct connection *c, bool associated)
 
 	(void)pthread_mutex_lock(&s->mu);
 	c->handshaking = false;
+	c->leaving = !associated;
 	s->stats.handshaking--;
 	s->stats.associations += associated;
 	(void)pthread_mutex_unlock(&s->mu);
 	(void)eventfd_write(s->wake_fd, 1);
+}
+
+static void
+start_leaving(struct connection *c)
+{
+	LOCK_SCOPE(&c->server->mu);
+	c->leaving = true;
 }
 
 static void
@@ -267,6 +276,7 @@ server_run_connection(void *connection)
 	end_handshake(c, associated);
 	if (associated)
 		s->opt.service(s->opt.arg, a);
+	start_leaving(c);
 	assoc_free(a);
 	set_stream(c, NULL);
 	stream_free(stream);

@@ -32,6 +32,7 @@ struct connection {
 	int64_t	 deadline_ms;		/* for the A-ASSOCIATE-RQ */
 	struct event *event;		/* NULL while running */
 	bool	 handshaking;		/* mu */
+	bool	 leaving;		/* mu: waits for the peer's goodbye */
 	struct stream *stream;		/* mu: for assoc_server_stop() */
 };
 TAILQ_HEAD(connections, connection);
