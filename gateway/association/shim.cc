@@ -55,16 +55,23 @@ public:
 	Connection(DcmNativeSocketType fd, struct stream *s)
 	    : DcmTransportConnection(fd), stream_(s) { }
 
+	/* DCMTK wants -1 and errno, and would repeat on EINTR. */
 	ssize_t read(void *data, size_t len) override
 	{
-		return checked(stream_read(stream_, data, len));
+		ssize_t n = stream_read(stream_, data, len);
+
+		if (n >= 0)
+			return n;
+		errno = ECONNRESET;
+		return -1;
 	}
+	/* Always well: an A-ASSOCIATE-AC of more than 4096 bytes that cannot be
+	 * written is never freed. The stream knows better, see conclude(). */
 	ssize_t write(void *data, size_t len) override
 	{
-		if (len == 0)
-			return 0;
-		int e = stream_write(stream_, data, len);
-		return checked(e < 0 ? e : static_cast<ssize_t>(len));
+		if (len > 0)
+			(void)stream_write(stream_, data, len);
+		return static_cast<ssize_t>(len);
 	}
 	OFBool networkDataAvailable(int) override { return OFTrue; }
 	OFCondition serverSideHandshake() override { return EC_Normal; }
@@ -81,15 +88,6 @@ public:
 	OFString &dumpConnectionParameters(OFString &str) override { return str; }
 
 private:
-	/* DCMTK wants -1 and errno, and would repeat on EINTR. */
-	static ssize_t checked(ssize_t n)
-	{
-		if (n >= 0)
-			return n;
-		errno = ECONNRESET;
-		return -1;
-	}
-
 	struct stream *stream_;
 };
 
@@ -118,6 +116,13 @@ fail(struct dul *d, const OFCondition &cond)
 
 	d->reason = cond.text();
 	return e < 0 ? e : -EPROTO;
+}
+
+/* Of what was written. */
+static int
+conclude(struct dul *d, const OFCondition &cond)
+{
+	return cond.good() && stream_error(d->stream) == 0 ? 0 : fail(d, cond);
 }
 
 extern "C" {
@@ -285,8 +290,18 @@ add_answer(struct dul *d, const struct dul_answer *a, bool first)
 	LST_Enqueue(&p->acceptedPresentationContext, pc);
 }
 
+static bool
+is_answered(const SOPClassExtendedNegotiationSubItemList *list, const OFString &uid)
+{
+	for (auto i = list->begin(); i != list->end(); ++i)
+		if ((*i)->sopClassUID == uid)
+			return true;
+	return false;
+}
+
 /* Rule 14: PS3.4 table B.3-1: level 2 (full), signatures unspecified, no element
- * is coerced; as many bytes as were offered. */
+ * is coerced; as many bytes as were offered. Once for each SOP class: answers of
+ * more than 64 KiB in all are an error of DCMTK's, after which it leaks. */
 static void
 answer_extended(struct dul *d, const struct dul_answer *answers, size_t n)
 {
@@ -299,7 +314,8 @@ answer_extended(struct dul *d, const struct dul_answer *answers, size_t n)
 	     i != p->requestedExtNegList->end(); ++i) {
 		if ((*i)->serviceClassAppInfoLength == 0 ||
 		    (*i)->serviceClassAppInfoLength > 6 ||
-		    !is_accepted(answers, n, (*i)->sopClassUID.c_str()))
+		    !is_accepted(answers, n, (*i)->sopClassUID.c_str()) ||
+		    is_answered(p->acceptedExtNegList, (*i)->sopClassUID))
 			continue;
 		auto *x = new SOPClassExtendedNegotiationSubItem;
 
@@ -345,7 +361,7 @@ dul_accept(struct dul *d, uint32_t max_pdu, const struct dul_answer *answers,
 	    DICOM_IMPLEMENTATION_VERSION,
 	    sizeof(params->ourImplementationVersionName));
 	cond = ASC_acknowledgeAssociation(d->assoc);
-	return cond.good() ? 0 : fail(d, cond);
+	return conclude(d, cond);
 }
 
 int
@@ -357,7 +373,7 @@ dul_reject(struct dul *d, unsigned result, unsigned source, unsigned reason)
 	OFCondition cond;
 
 	cond = DUL_RejectAssociationRQ(&d->assoc->DULassociation, &items, 0);
-	return cond.good() ? 0 : fail(d, cond);
+	return conclude(d, cond);
 }
 
 int
@@ -376,7 +392,7 @@ dul_write(struct dul *d, uint8_t context, bool command, bool last,
 	list.count = 1;
 	list.pdv = &pdv;
 	cond = DUL_WritePDVs(&d->assoc->DULassociation, &list);
-	return cond.good() ? 0 : fail(d, cond);
+	return conclude(d, cond);
 }
 
 int
@@ -395,7 +411,7 @@ dul_release(struct dul *d)
 	OFCondition cond;
 
 	cond = ASC_acknowledgeRelease(d->assoc);
-	return cond.good() ? 0 : fail(d, cond);
+	return conclude(d, cond);
 }
 
 } // extern "C"
