@@ -44,7 +44,7 @@ struct stream {
 
 	SSL	*ssl;
 	struct assoc_tls *tls;
-	char	 subject[256], reason[160];
+	char	 subject[1024], reason[160];
 };
 
 struct stream *

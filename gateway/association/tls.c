@@ -71,7 +71,7 @@ tls_peer_subject(SSL *ssl, char *dst, size_t size)
 
 	if (peer != NULL && bio != NULL &&
 	    X509_NAME_print_ex(bio, X509_get_subject_name(peer), 0,
-		XN_FLAG_RFC2253) >= 0)
+		XN_FLAG_RFC2253) >= 0 && BIO_ctrl_pending(bio) < size)
 		n = BIO_read(bio, dst, (int)size - 1);
 	dst[n > 0 ? n : 0] = '\0';
 	BIO_free(bio);

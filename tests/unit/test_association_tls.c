@@ -466,6 +466,84 @@ test_rule_22_resumption(void **state)
 	assoc_tls_unref(t);
 }
 
+/* New keys and the data behind them in one segment: the data must not wait for
+ * more to come. */
+static void
+test_keys_change_in_the_middle(void **state)
+{
+	static const struct client_context context = { DICOM_UID_VERIFICATION,
+		{ DICOM_UID_IMPLICIT_LE } };
+	const struct client_request rq = { .calling = "RAW", .called = "B",
+		.application = "1.2.840.10008.3.1.1.1", .max_pdu = 16384,
+		.contexts = &context, .n = 1 };
+	struct assoc_tls *t = load((struct assoc_tls_options){ 0 });
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	struct buf b = BUF_INIT(4096), pdv = BUF_INIT(100);
+	SSL *ssl = SSL_new(ctx);
+	struct rig r;
+	int fd;
+
+	(void)state;
+	rig_start(&r, NULL, t, serve, NULL);
+	fd = client_connect(r.port);
+	(void)SSL_set_fd(ssl, fd);
+	put_request(&b, &rq);
+	assert_int_equal(SSL_connect(ssl), 1);
+	assert_true(transfer(ssl, true, b.data, (int)b.len));
+	assert_int_equal(read_type(ssl), C_AC);
+	put_pdv(&pdv, 1, true, true, "data", 4);
+	for (unsigned i = 1; i < 5; i++) {
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_CORK, &(int){ 1 },
+		    sizeof(int));
+		for (unsigned k = 0; k < i; k++) {
+			(void)SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
+			assert_int_equal(SSL_do_handshake(ssl), 1);
+		}
+		buf_clear(&b);
+		put_pdu(&b, C_DATA, pdv.data, pdv.len);
+		assert_true(transfer(ssl, true, b.data, (int)b.len));
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_CORK, &(int){ 0 },
+		    sizeof(int));
+		assert_int_equal(read_type(ssl), C_DATA);
+	}
+	buf_free(&pdv);
+	buf_free(&b);
+	SSL_free(ssl);
+	SSL_CTX_free(ctx);
+	(void)close(fd);
+	rig_stop(&r);
+	assoc_tls_unref(t);
+}
+
+/* A subject that does not fit is none: cut short, its end would be "CN=us3". */
+static void
+test_rule_21_endless_subject(void **state)
+{
+	struct assoc_tls *t = load((struct assoc_tls_options){
+	    .client_ca_file = path("ca.pem") });
+	X509 *usual = client_crt;
+	X509_NAME *name;
+	struct rig r;
+
+	(void)state;
+	client_crt = make_certificate(client_key, "us3", 4);
+	name = X509_get_subject_name(client_crt);
+	for (unsigned i = 0; i < 30; i++)
+		(void)X509_NAME_add_entry_by_txt(name, "OU", MBSTRING_ASC,
+		    (const unsigned char *)"0123456789012345678901234567890123456789",
+		    -1, -1, 0);
+	(void)X509_sign(client_crt, ca_key, EVP_sha256());
+	rig_start(&r, NULL, t, serve, NULL);
+	(void)snprintf(seen.subject, sizeof(seen.subject), "-");
+	assert_true(try(&r, &(struct attempt){ .version = TLS1_3_VERSION,
+	    .certificate = true }, NULL, NULL));
+	assert_string_equal(seen.subject, "");
+	rig_stop(&r);
+	assoc_tls_unref(t);
+	X509_free(client_crt);
+	client_crt = usual;
+}
+
 /* A ClientHello that comes byte by byte, each in good time. */
 static void
 test_rule_18_slow_client_hello(void **state)
@@ -509,7 +587,9 @@ main(void)
 		cmocka_unit_test(test_rule_21_legacy_aes),
 		cmocka_unit_test(test_rule_21_client_certificates),
 		cmocka_unit_test(test_rule_21_revoked),
+		cmocka_unit_test(test_rule_21_endless_subject),
 		cmocka_unit_test(test_rule_22_resumption),
+		cmocka_unit_test(test_keys_change_in_the_middle),
 		cmocka_unit_test(test_rule_18_slow_client_hello),
 	};
 
