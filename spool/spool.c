@@ -349,24 +349,12 @@ spool_owed(struct spool *sp, const char *destination, uint64_t study,
 	    arg));
 }
 
-static int
-count_segment(void *arg, const struct store_segment *s)
-{
-	struct spool_stats *st = arg;
-
-	st->segments++;
-	st->segments_free += s->state == SEGMENT_FREE ? 1 : 0;
-	return 0;
-}
-
 int
 spool_stats(struct spool *sp, struct spool_stats *ret)
 {
 	struct spool_stats st = { 0 };
 	int r = LOOK(sp, index_reader_stats(ir, &st));
 
-	if (r >= 0)
-		r = store_segments(sp->store, count_segment, &st);
 	if (r < 0)
 		return r;
 	st.disk_free = atomic_load(&sp->disk_free);
