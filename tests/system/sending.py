@@ -263,18 +263,18 @@ class Archive(orthanc.Cloud):
                 self.info["password_file"],
                 ", ".join("%s: %s" % pair for pair in options.items()))
 
-    def ask(self, path, method="GET", accept="application/json"):
-        """(status, body) of its DICOMweb, or of Orthanc's own /instances"""
-        url = urllib.parse.urlsplit(self.info["url"])
+    def ask(self, path, method="GET", accept="application/json", base="url",
+            body=None, kind="application/octet-stream"):
+        """(status, body) of its DICOMweb; base="rest": of Orthanc's own interface"""
+        url = urllib.parse.urlsplit(self.info[base])
         login = "%s:%s" % (self.info["user"], self.info["password"])
         c = http.client.HTTPSConnection(
             url.hostname, url.port, timeout=60,
             context=ssl.create_default_context(cafile=self.info["ca"]))
         try:
-            c.request(method, path if path.startswith("/instances") else
-                      url.path + path, headers={
-                          "Accept": accept, "Authorization": "Basic " +
-                          base64.b64encode(login.encode()).decode()})
+            c.request(method, url.path + path, body, headers={
+                "Accept": accept, "Content-Type": kind, "Authorization": "Basic " +
+                base64.b64encode(login.encode()).decode()})
             reply = c.getresponse()
             return reply.status, reply.read()
         finally:
@@ -304,3 +304,17 @@ class Archive(orthanc.Cloud):
         status, body = self.ask("/studies/%s/instances" % study,
                                 accept="application/dicom+json")
         return len(json.loads(body)) if status == 200 and body.strip() else 0
+
+    def takes(self, file):
+        """It answers STOW-RS of this one file, by ourselves, with success."""
+        kind = 'multipart/related; type="application/dicom"; boundary=b'
+        status, _ = self.ask("/studies", "POST", "application/dicom+json", kind=kind,
+                             body=b"--b\r\nContent-Type: application/dicom\r\n\r\n" +
+                             file + b"\r\n--b--\r\n")
+        return status == 200
+
+    def clear(self):
+        """Nothing is there any more."""
+        _, found = self.ask("/studies", base="rest")
+        for study in json.loads(found):
+            self.ask("/studies/" + study, "DELETE", base="rest")
