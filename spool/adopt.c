@@ -5,38 +5,22 @@
  * cut took the row back, or came between bytes and row), and the settle log is
  * replayed from where the index left off.
  *
- * With a new index over an old spool everything is looked through, in slices in
- * the keeper's thread while arrivals are served; nothing is routed or uploaded
- * until the whole is known, because half a history would be told to the cloud as
- * news.
+ * With a new index over an old spool everything is looked through, beside the
+ * arrivals (rebuild.c).
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "gateway/base/cleanup.h"
-#include "gateway/base/fdio.h"
 #include "gateway/base/log.h"
-#include "spool/spool_int.h"
+#include "spool/adopt_int.h"
 
-#define HEAD_STEP   (32u << 10)
-#define HEAD_MAX    (4u << 20)	/* no attribute of ours lies behind that */
-#define REPLAY_STEP 256
+#define HEAD_STEP (32u << 10)
+#define HEAD_MAX  (4u << 20)	/* no attribute of ours lies behind that */
 
 DEFINE_CLEANUP(struct store_reader, store_reader_close)
 DEFINE_CLEANUP(struct dicom_head_reader, dicom_head_reader_free)
-
-/* commit_inline() before the committer runs, commit_run() beside it. */
-typedef int adopt_commit_fn(struct spool *sp, commit_fn *fn, void *arg,
-    unsigned flags);
-
-struct adopt {
-	uint64_t *segments;	/* still to be looked through */
-	size_t	  n, next;
-	uint64_t  adopted, damaged;
-};
 
 /* ---- one record ---- */
 
@@ -70,7 +54,9 @@ struct adopt_op {
 	const struct record	 *rec;
 	const struct store_place *at;
 	const struct dicom_head	 *head;
-	bool known, adopted;
+	bool damaged;	/* its bytes are not what they were */
+	bool torn;	/* it may be that nobody was promised it */
+	bool known;
 };
 
 static int
@@ -82,6 +68,18 @@ apply_is_known(struct spool *sp, void *arg)
 	return 0;
 }
 
+/* The same bytes are here, whole: whoever got no answer sent them again. */
+static int
+find_whole(struct spool *sp, const struct record *rec, bool *ret)
+{
+	struct index_known same;
+	int r = index_same(sp->ix, rec->head.sop_instance, rec->length,
+	    rec->checksum, &same);
+
+	*ret = r == 0 && same.kept && !same.damaged;
+	return r == -ENOENT ? 0 : r;
+}
+
 static int
 apply_adopt(struct spool *sp, void *arg)
 {
@@ -89,195 +87,140 @@ apply_adopt(struct spool *sp, void *arg)
 	struct index_known other;
 	uint64_t study;
 	unsigned version;
-	int r;
+	int r = 0;
 
-	op->adopted = false;
-	r = index_same(sp->ix, op->rec->head.sop_instance, op->rec->length,
-	    op->rec->checksum, &other);
-	if (r == 0 && other.kept && !other.damaged)
-		return 0;	/* a twin that lost its race: never promised */
-	if (r < 0 && r != -ENOENT)
+	op->known = index_has(sp->ix, op->rec->id);
+	if (!op->known && op->torn)
+		r = find_whole(sp, op->rec, &op->known);
+	if (r < 0 || op->known)
 		return r;
+	/* Also when the index has these very bytes under another id: that one may
+	 * be expunged, by a line of the log that is replayed later, and this one be
+	 * the promise. A twin too many is sent and found to be there already. */
 	r = index_latest(sp->ix, op->rec->head.sop_instance, &other);
 	if (r < 0 && r != -ENOENT)
 		return r;
 	r = index_add(sp->ix, op->rec, op->at, op->head,
 	    op->rec->head.assume_charset, r == 0, &study, &version);
-	op->adopted = r == 0;
-	return r;
+	return r < 0 || !op->damaged ? r : index_set_damaged(sp->ix, op->rec->id);
 }
 
-struct record_walk {
-	struct spool	*sp;
-	adopt_commit_fn *commit;
-	uint64_t	 adopted, damaged;
-};
-
 static int
-adopt_record(void *arg, const struct record *rec, const struct store_place *at,
-    bool whole)
+adopt_unknown(struct record_walk *w, struct adopt_op *op)
 {
-	struct record_walk *w = arg;
 	struct dicom_head head;
-	struct adopt_op op = { .rec = rec, .at = at, .head = &head };
+	int r;
+
+	read_head(w->sp, op->rec, op->at, &head);
+	op->head = &head;
+	r = w->commit(w->sp, apply_adopt, op, 0);
+	if (r < 0 || op->known)
+		return r;
+	w->adopted++;
+	w->damaged += op->damaged ? 1 : 0;
+	atomic_fetch_add(&w->sp->rebuilt, 1);
+	return 0;
+}
+
+/* At a start its sync never ended, so it was never promised. A rebuild looks at
+ * segments that were sealed long ago, where damage may have come since. */
+static int
+note_torn(struct record_walk *w, const struct record *rec,
+    const struct store_place *at)
+{
+	struct adopt *a = w->sp->adopt;
+
+	if (!w->background) {
+		w->damaged++;
+		return 0;
+	}
+	if (a->n_torn == a->max_torn) {
+		a->max_torn = a->max_torn * 2 + 16;
+		a->torn = xreallocarray(a->torn, a->max_torn, sizeof(*a->torn));
+	}
+	a->torn[a->n_torn++] = (struct torn){ rec->id, *at };
+	return 0;
+}
+
+/* A container that bears a head was whole once: what is wrong with it is damage. */
+static int
+take_record(struct record_walk *w, const struct record *rec,
+    const struct store_place *at, bool whole)
+{
+	struct adopt_op op = { .rec = rec, .at = at, .damaged = !whole };
 	int r;
 
 	r = w->commit(w->sp, apply_is_known, &op, 0);
 	if (r < 0)
 		return r;
-	if (!op.known && !whole) {
-		/* Torn: its sync never ended, so it was never promised. Kept
-		 * for a person to look at where that costs nothing. */
-		w->damaged++;
-		return at->segment == 0 ? store_own_set_aside(w->sp->store, rec->id) :
-		    0;
-	}
-	if (!op.known) {
-		read_head(w->sp, rec, at, &head);
-		r = w->commit(w->sp, apply_adopt, &op, 0);
-		if (r < 0)
-			return r;
-		w->adopted += op.adopted ? 1 : 0;
-		atomic_fetch_add(&w->sp->rebuilt, 1);
-		if (!op.adopted && at->segment == 0)
-			return store_own_remove(w->sp->store, rec->id);
-	}
+	if (!op.known && !whole && at->segment != 0)
+		return note_torn(w, rec, at);
+	if (!op.known)
+		r = adopt_unknown(w, &op);
 	/* Its row may be in the page cache alone: it leaves open/ after the next
 	 * durable commit, not before. */
-	if (at->segment == 0)
+	if (r >= 0 && at->segment == 0)
 		keeper_published_later(w->sp, rec->id);
-	return 0;
+	return r;
 }
 
-/* ---- the settle log ---- */
-
-struct replay_batch {
-	struct spool	*sp;
-	adopt_commit_fn *commit;
-	size_t		 n;
-	struct settle_entry e[REPLAY_STEP];
-	struct buf	 text;	/* the strings of e, as offsets until applied */
-};
-
-static int
-replay_expunged(struct spool *sp, uint64_t id, int64_t wall_ms)
+int
+adopt_record(void *arg, const struct record *rec, const struct store_place *at,
+    bool whole)
 {
-	struct store_place at;
-	uint64_t length;
-	int r = index_replay_expunged(sp->ix, id, wall_ms, &at, &length);
+	struct record_walk *w = arg;
 
-	if (r == 0 && at.segment == 0)
-		r = store_own_remove(sp->store, id);
-	return r == -EBUSY ? 0 : r;
+	w->error = w->background && !keeper_tend(w->sp) ? -ECANCELED :
+	    take_record(w, rec, at, whole);
+	return w->error;
 }
 
-static int
-replay_entry(struct spool *sp, const struct settle_entry *e)
+int
+adopt_segment(struct spool *sp, struct adopt *a, struct record_walk *w)
 {
-	enum spool_delivery old;
+	uint64_t segment = a->segments[a->next];
+	int r = store_scan_segment(sp->store, segment, true, adopt_record, w);
 
-	switch (e->verb) {
-	case SETTLE_DELIVERY:
-		if (e->destination[0] == '\0')
-			return index_let_go_unrouted(sp->ix, e->id, e->actor,
-			    e->reason, e->wall_ms);
-		return index_deliver(sp->ix, e->id, e->destination, e->state,
-		    e->reason, e->actor, false, true, e->wall_ms, &old);
-	case SETTLE_CHECK:
-		if (e->destination[0] == '\0')
-			return index_repend(sp->ix, e->id);
-		return index_deliver(sp->ix, e->id, e->destination, SPOOL_OWED,
-		    e->reason, e->actor, true, true, e->wall_ms, &old);
-	case SETTLE_REPLACING:
-		return index_set_replacing(sp->ix, e->id, e->destination);
-	case SETTLE_EXPUNGED:
-		return replay_expunged(sp, e->id, e->wall_ms);
-	case SETTLE_DAMAGED:
-		return index_set_damaged(sp->ix, e->id);
-	case SETTLE_STUDY_HOLD:
-		return index_study_hold(sp->ix, e->study, e->value != 0);
-	case SETTLE_STUDY_PRIORITY:
-		return index_study_priority(sp->ix, e->study,
-		    (enum spool_priority)e->value);
-	case SETTLE_DESTINATION_HOLD:
-		return index_destination_hold(sp->ix, e->destination, e->value != 0);
-	case SETTLE_VERBS:
-		break;
+	if (r < 0 && (w->error < 0 || r == -ENOTSUP))
+		return r;
+	if (r < 0) {
+		log_error("a segment cannot be read: what is in it is not served, "
+		    "and not written over", LOG_U64("segment", segment), LOG_ERR(r));
+		store_segment_spare(sp->store, segment);
 	}
-	return 0;	/* of a later version: nothing that we can know */
-}
-
-static int
-apply_replay(struct spool *sp, void *arg)
-{
-	struct replay_batch *b = arg;
-
-	for (size_t i = 0; i < b->n; i++) {
-		struct settle_entry e = b->e[i];
-		int r;
-
-		e.destination = b->text.data + (uintptr_t)e.destination;
-		e.study = b->text.data + (uintptr_t)e.study;
-		e.actor = b->text.data + (uintptr_t)e.actor;
-		e.reason = b->text.data + (uintptr_t)e.reason;
-		r = replay_entry(sp, &e);
-		/* Already so, or of an instance that is gone. */
-		if (r < 0 && r != -ENOENT && r != -EALREADY)
-			return r;
-	}
+	a->next++;
 	return 0;
 }
 
 static int
-flush_replay(struct replay_batch *b)
+judge_torn(struct record_walk *w, const struct torn *t)
 {
-	int r = b->n == 0 ? 0 : b->commit(b->sp, apply_replay, b, 0);
+	struct store_reader *rd AUTO(cleanup_store_reader_close) = NULL;
+	struct record rec;
+	struct adopt_op op = { .rec = &rec, .at = &t->at, .damaged = true,
+		.torn = true };
 
-	b->n = 0;
-	buf_clear(&b->text);
+	if (store_reader_open(w->sp->store, t->id, &t->at, &rd, &rec) < 0)
+		return 0;
+	return adopt_unknown(w, &op);
+}
+
+int
+adopt_torn(struct spool *sp, struct record_walk *w)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < sp->adopt->n_torn && r >= 0; i++)
+		r = keeper_tend(sp) ? judge_torn(w, &sp->adopt->torn[i]) :
+		    -ECANCELED;
 	return r;
 }
 
-static const char *
-keep_text(struct replay_batch *b, const char *s)
+/* Without a look at the bytes: a head is written when they are on the disk. */
+int
+adopt_open_files(struct spool *sp, struct record_walk *w)
 {
-	size_t at = b->text.len;
-
-	(void)buf_add(&b->text, s, strlen(s) + 1);
-	return (const char *)(uintptr_t)at;
-}
-
-static int
-collect_replay(void *arg, const struct settle_entry *e)
-{
-	struct replay_batch *b = arg;
-	struct settle_entry *k = &b->e[b->n++];
-
-	*k = *e;
-	k->destination = keep_text(b, e->destination);
-	k->study = keep_text(b, e->study);
-	k->actor = keep_text(b, e->actor);
-	k->reason = keep_text(b, e->reason);
-	if (buf_error(&b->text) < 0)
-		return buf_error(&b->text);
-	return b->n == REPLAY_STEP ? flush_replay(b) : 0;
-}
-
-static int
-replay_log(struct spool *sp, adopt_commit_fn *commit, uint64_t from)
-{
-	struct replay_batch *b = xcalloc(1, sizeof(*b));
-	int r;
-
-	b->sp = sp;
-	b->commit = commit;
-	b->text = (struct buf)BUF_INIT(REPLAY_STEP * 4096);
-	r = settle_replay(sp->log, from, collect_replay, b);
-	if (r == 0)
-		r = flush_replay(b);
-	buf_free(&b->text);
-	free(b);
-	return r;
+	return store_scan_own(sp->store, true, false, true, adopt_record, w);
 }
 
 /* ---- at start ---- */
@@ -306,40 +249,27 @@ note_segment(void *arg, const struct store_segment *s)
 	return 0;
 }
 
-static int
-scan_segments(struct spool *sp, struct adopt *a, struct record_walk *w, size_t most)
+int
+adopt_renumber(struct spool *sp, void *arg)
 {
-	for (size_t i = 0; i < most && a->next < a->n; i++) {
-		int r = store_scan_segment(sp->store, a->segments[a->next++], true,
-		    adopt_record, w);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int
-look_through_open(struct spool *sp, struct record_walk *w)
-{
-	return store_scan_own(sp->store, true, true, true, adopt_record, w);
+	(void)arg;
+	return index_renumber(sp->ix);
 }
 
 static int
 catch_up(struct spool *sp, struct record_walk *w)
 {
 	uint64_t from;
-	int r = look_through_open(sp, w);
+	int r = adopt_open_files(sp, w);
 
-	if (r >= 0)
-		r = scan_segments(sp, sp->adopt, w, SIZE_MAX);
+	while (r >= 0 && sp->adopt->next < sp->adopt->n)
+		r = adopt_segment(sp, sp->adopt, w);
+	/* Containers come before segments, and those in no order of time. */
+	if (r >= 0 && w->adopted > 0)
+		r = commit_inline(sp, adopt_renumber, NULL, 0);
 	if (r >= 0)
 		r = index_settled(sp->ix, &from);
-	if (r >= 0)
-		r = replay_log(sp, commit_inline, from);
-	if (r >= 0)
-		atomic_store(&sp->replayed, true);
-	return r;
+	return r < 0 ? r : replay_log(sp, commit_inline, from, false);
 }
 
 static int
@@ -353,25 +283,33 @@ see_record(void *arg, const struct record *rec, const struct store_place *at,
 	return 1;
 }
 
+static int
+apply_filled(struct spool *sp, void *arg)
+{
+	(void)arg;
+	return index_set_filled(sp->ix);
+}
+
 /* A new index over a spool that never had anything is no rebuild; one that was
  * interrupted begins anew: what it has found already is passed over. */
 static int
-needs_rebuild(struct spool *sp, bool new_index, bool *ret)
+needs_rebuild(struct spool *sp, bool *ret)
 {
-	bool any = sp->adopt->n > 0;
-	int r = 0;
+	bool any = sp->adopt->n > 0, filled = false;
+	int r = index_filled(sp->ix, &filled);
 
-	*ret = true;
-	if (faccessat(store_dirfd(sp->store), SPOOL_REBUILD_FILE, F_OK, 0) == 0)
-		return 0;
-	if (new_index && !any)
+	*ret = false;
+	if (r < 0 || filled)
+		return r;
+	if (!any)
 		r = store_scan_own(sp->store, false, false, false, see_record, &any);
-	*ret = new_index && any;
-	return r < 0 ? r : *ret ? spool_mark(sp, SPOOL_REBUILD_FILE) : 0;
+	*ret = any;
+	return r < 0 || any ? r : commit_inline(sp, apply_filled, NULL,
+	    COMMIT_DURABLE);
 }
 
 int
-adopt_at_start(struct spool *sp, bool new_index, struct buf *why)
+adopt_at_start(struct spool *sp, struct buf *why)
 {
 	struct record_walk w = { .sp = sp, .commit = commit_inline };
 	bool rebuild = false;
@@ -382,9 +320,9 @@ adopt_at_start(struct spool *sp, bool new_index, struct buf *why)
 	if (r >= 0)
 		r = store_segments(sp->store, note_segment, sp->adopt);
 	if (r >= 0)
-		r = needs_rebuild(sp, new_index, &rebuild);
+		r = needs_rebuild(sp, &rebuild);
 	if (r >= 0)
-		r = rebuild ? look_through_open(sp, &w) : catch_up(sp, &w);
+		r = rebuild ? adopt_open_files(sp, &w) : catch_up(sp, &w);
 	if (r < 0) {
 		(void)buf_printf(why, "the spool could not be brought up to date: %s",
 		    strerror(-r));
@@ -405,53 +343,6 @@ adopt_free(struct spool *sp)
 	if (sp->adopt == NULL)
 		return;
 	free(sp->adopt->segments);
+	free(sp->adopt->torn);
 	free(TAKE_PTR(sp->adopt));
-}
-
-/* ---- in the background ---- */
-
-static int
-apply_renumber(struct spool *sp, void *arg)
-{
-	(void)arg;
-	return index_renumber(sp->ix);
-}
-
-static int
-finish_rebuild(struct spool *sp, struct record_walk *w)
-{
-	struct adopt *a = sp->adopt;
-	int r;
-
-	r = store_scan_own(sp->store, false, true, false, adopt_record, w);
-	if (r >= 0)
-		r = replay_log(sp, commit_run, 0);
-	atomic_store(&sp->replayed, r >= 0);
-	if (r >= 0)
-		r = commit_run(sp, apply_renumber, NULL, COMMIT_DURABLE);
-	if (r >= 0)
-		r = fdio_unlink(store_dirfd(sp->store), SPOOL_REBUILD_FILE);
-	if (r < 0 && r != -ENOENT)
-		return r;
-	log_info("the index is rebuilt", LOG_U64("adopted", a->adopted + w->adopted),
-	    LOG_U64("incomplete", a->damaged + w->damaged));
-	adopt_free(sp);
-	atomic_store(&sp->rebuilding, false);
-	spool_wake(sp);
-	return 0;
-}
-
-int
-adopt_continue(struct spool *sp)
-{
-	struct record_walk w = { .sp = sp, .commit = commit_run };
-	struct adopt *a = sp->adopt;
-	int r;
-
-	if (a->next == a->n)
-		return finish_rebuild(sp, &w);
-	r = scan_segments(sp, a, &w, 1);
-	a->adopted += w.adopted;
-	a->damaged += w.damaged;
-	return r < 0 ? r : 1;
 }

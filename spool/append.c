@@ -75,7 +75,7 @@ store_reserve(struct store *st, uint64_t size, int64_t deadline_ms,
 {
 	struct segment *seg;
 	bool late = false;
-	uint64_t extent;
+	uint64_t extent, failures;
 
 	assert(size >= RECORD_HEAD);
 	if (size > store_record_max(st))
@@ -83,13 +83,14 @@ store_reserve(struct store *st, uint64_t size, int64_t deadline_ms,
 	extent = record_extent(size - RECORD_HEAD);
 
 	LOCK_SCOPE(&st->mu);
+	failures = st->standby_failures;
 	for (;;) {
 		if (st->suspect)
 			return -EIO;
 		seg = segment_with_room(st, extent);
 		if (seg != NULL)
 			break;
-		if (late)
+		if (late || st->standby_failures != failures)
 			return -ENOSPC;
 		late = !wait_for_standby(st, deadline_ms);
 	}
@@ -143,6 +144,17 @@ store_append(struct store *st, const struct store_place *at,
 	LOCK_SCOPE(&st->mu);
 	seg->dirty = true;
 	return res;
+}
+
+/* Not synced: where a power cut brings it back, it is adopted, and one too many
+ * hurts less than one too few. */
+void
+store_abandon(struct store *st, const struct store_place *at)
+{
+	static const uint8_t nothing[RECORD_HEAD];
+	struct segment *seg = find_in_flight(st, at);
+
+	(void)fdio_pwrite(seg->fd, nothing, sizeof(nothing), (off_t)at->offset);
 }
 
 void

@@ -46,11 +46,24 @@
 
 #define BATCH_MAX 256
 
+/* The log must not say what the index does not: an `expunged` that is replayed
+ * after the same bytes were promised once more would take them. Where the disk
+ * failed nothing is promised any more, and nobody knows what the index has. */
+static void
+take_back(struct spool *sp, uint64_t settled, int error)
+{
+	if (error == -EIO || error == -EUCLEAN)
+		return;
+	if (settle_revoke(sp->log, settled) < 0)
+		spool_suspect(sp, "the settle log could not be shortened", -EIO);
+}
+
 /* Everything but the waking. 0: all of it is committed. */
 static int
 commit_batch(struct spool *sp, struct commit_op *const *ops, size_t n)
 {
 	unsigned flags = 0;
+	uint64_t settled;
 	int r;
 
 	for (size_t i = 0; i < n; i++)
@@ -77,6 +90,7 @@ commit_batch(struct spool *sp, struct commit_op *const *ops, size_t n)
 	}
 
 	/* The log before the rows that rely on it (invariant 4). */
+	settled = settle_size(sp->log);
 	r = settle_sync(sp->log);
 	if (r < 0) {
 		settle_discard(sp->log);
@@ -90,8 +104,10 @@ commit_batch(struct spool *sp, struct commit_op *const *ops, size_t n)
 		r = index_note_settled(sp->ix, settle_size(sp->log));
 	if (r >= 0)
 		r = index_commit(sp->ix, (flags & COMMIT_DURABLE) != 0);
-	if (r < 0)
+	if (r < 0) {
 		index_rollback(sp->ix);
+		take_back(sp, settled, r);
+	}
 	return r;
 }
 

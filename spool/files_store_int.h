@@ -20,6 +20,7 @@ struct segment {
 	int	 fd;		/* from preparation to sealing, else -1 */
 	bool	 dirty;		/* written since the last store_sync() */
 	bool	 prepared;	/* new generation synced, index not told yet */
+	bool	 spared;	/* store_segment_spare() */
 	bool	 damaged;	/* head or length wrong: read, but never written again */
 };
 TAILQ_HEAD(segment_list, segment);
@@ -56,7 +57,9 @@ struct store {
 	uint64_t next_id;
 
 	pthread_mutex_t mu;	/* guards all below */
-	pthread_cond_t	standby;	/* a segment became STANDBY, or suspect */
+	pthread_cond_t	standby;	/* a segment became STANDBY, or cannot, or
+					 * suspect */
+	uint64_t standby_failures;
 	struct segment **segment;	/* in ascending order of id */
 	size_t	 n_segments, segment_room;
 	struct segment *current;

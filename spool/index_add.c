@@ -342,7 +342,7 @@ index_add(struct index *ix, const struct record *rec,
 	if (r == 0)
 		r = next_version(q, rec->head.sop_instance, &version);
 	if (r == 0)
-		r = insert_instance(ix, &a, place, check, version);
+		r = insert_instance(ix, &a, place, check || version > 1, version);
 	if (r == 0)
 		r = count_arrival(ix, &a, place);
 	if (r < 0)

@@ -229,9 +229,14 @@ next_forgettable(struct index *ix, int64_t before_ms, struct row *ret)
 	AUTO_DONE sqlite3_stmt *st = NULL;
 	int r;
 
-	r = sql_query(&ix->sql, &st, "SELECT id, study, series, length, damaged"
-	    " FROM instance WHERE kept = 0 AND done < ?1 ORDER BY done LIMIT 1",
-	    SQL_INT(before_ms));
+	/* A segment that is not sealed is looked through at the next start: what
+	 * it holds must be known until then, or it would be news. */
+	r = sql_query(&ix->sql, &st, "SELECT i.id, i.study, i.series, i.length,"
+	    " i.damaged FROM instance AS i WHERE i.kept = 0 AND i.done < ?1"
+	    " AND NOT EXISTS (SELECT 1 FROM segment AS g"
+	    "  WHERE g.id = i.segment AND +g.state IN (?2, ?3))"
+	    " ORDER BY i.done LIMIT 1", SQL_INT(before_ms),
+	    SQL_INT(SEGMENT_STANDBY), SQL_INT(SEGMENT_FULL));
 	if (r < 0)
 		return r;
 	r = sql_step(st);

@@ -119,6 +119,29 @@ index_settled(struct index *ix, uint64_t *ret_size)
 	return 0;
 }
 
+/* In the index itself, so that no crash can part the word from what it is about. */
+int
+index_filled(struct index *ix, bool *ret)
+{
+	int64_t filled = 0;
+	int r;
+
+	r = sql_number(&ix->sql, &filled,
+	    "SELECT value FROM meta WHERE key = 'filled'");
+	if (r < 0 && r != -ENOENT)
+		return r;
+	*ret = filled != 0;
+	return 0;
+}
+
+int
+index_set_filled(struct index *ix)
+{
+	assert_writing(ix);
+	return sql_run(&ix->sql,
+	    "INSERT OR REPLACE INTO meta (key, value) VALUES ('filled', 1)");
+}
+
 int
 index_checkpoint(struct index *ix)
 {

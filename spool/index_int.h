@@ -98,8 +98,13 @@ bool index_has(struct index *ix, uint64_t id);	/* a row with this id */
  * finds settled is owed once more, checked first (rule 2). -EALREADY: it is still
  * pending, unrouted or owed; -ENOENT: no row, or its bytes are gone. */
 int  index_repend(struct index *ix, uint64_t id);
-/* After a rebuild: versions of one UID in order of id again. */
+/* After adoption: versions of one UID in order of id again. */
 int  index_renumber(struct index *ix);
+
+/* Whether it ever had everything that the containers hold: a new index has not,
+ * until somebody has looked. */
+int  index_filled(struct index *ix, bool *ret);
+int  index_set_filled(struct index *ix);
 
 /* How much of the settle log the index reflects (bytes). */
 int  index_note_settled(struct index *ix, uint64_t size);

@@ -182,8 +182,8 @@ make_pending(struct index *ix, const struct subject *s)
 	    SQL_INT(s->study));
 }
 
-/* Pending, yet with deliveries that ended: a rebuilt index, whose settle log says
- * that the bytes came again after that. */
+/* Pending or unrouted, yet with deliveries that ended: a rebuilt index, whose
+ * settle log says that the bytes came again after that, or no route any more. */
 int
 index_repend(struct index *ix, uint64_t id)
 {
@@ -202,12 +202,10 @@ index_repend(struct index *ix, uint64_t id)
 	    " WHERE d.instance = ?1 AND +d.state <= 1 LIMIT 1", SQL_INT(id));
 	if (r != -ENOENT)
 		return r < 0 ? r : -EALREADY;
-	if (s.todo == 1)
-		return -EALREADY;
 	r = mark_again(ix, id, &marked);
 	if (r < 0)
 		return r;
-	if (s.todo == 0)
+	if (s.todo >= 0)
 		return marked > 0 ? 0 : -EALREADY;
 	return make_pending(ix, &s);
 }

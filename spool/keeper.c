@@ -40,12 +40,26 @@ prepare_standby(struct spool *sp)
 	struct segment_op op = { .state = SEGMENT_STANDBY };
 
 	while (store_wants_standby(sp->store)) {
-		if (store_standby_prepare(sp->store, &op.id, &op.generation) < 0)
-			return;		/* disk full: arrivals say so */
-		if (commit_run(sp, apply_segment, &op, COMMIT_DURABLE) < 0)
+		int r = store_standby_prepare(sp->store, &op.id, &op.generation);
+
+		if (r >= 0)
+			r = commit_run(sp, apply_segment, &op, COMMIT_DURABLE);
+		if (r == -ENOSPC || r == -EDQUOT)
+			store_standby_failed(sp->store);
+		if (r < 0)
 			return;
 		store_standby_ready(sp->store, op.id);
 	}
+}
+
+bool
+keeper_tend(struct spool *sp)
+{
+	struct keeper *k = &sp->keep;
+
+	prepare_standby(sp);
+	LOCK_SCOPE(&k->mu);
+	return !k->stop;
 }
 
 static uint64_t *
@@ -82,7 +96,8 @@ seal_and_publish(struct spool *sp)
 	/* What is not adopted yet must be found again by the next start. */
 	if (atomic_load(&sp->rebuilding))
 		return;
-	while (store_next_full(sp->store, &op.id, &op.generation) == 0) {
+	while (keeper_tend(sp) &&
+	    store_next_full(sp->store, &op.id, &op.generation) == 0) {
 		if (commit_run(sp, apply_segment, &op, COMMIT_DURABLE) < 0)
 			return;
 		store_sealed(sp->store, op.id);
@@ -93,8 +108,13 @@ seal_and_publish(struct spool *sp)
 		return;
 	k->next_barrier_ms = clock_mono_ms() + BARRIER_MS;
 	ids = take_unpublished(k, &n);
-	if (n == 0 || commit_run(sp, apply_nothing, NULL, COMMIT_DURABLE) < 0)
+	if (n == 0)
 		return;
+	if (commit_run(sp, apply_nothing, NULL, COMMIT_DURABLE) < 0) {
+		for (size_t i = 0; i < n; i++)
+			keeper_published_later(sp, ids[i]);
+		return;
+	}
 	for (size_t i = 0; i < n; i++)
 		(void)store_own_publish(sp->store, ids[i]);
 }
@@ -163,6 +183,7 @@ keep_house(struct spool *sp)
 	keeper_measure_space(sp);
 	if (atomic_load(&sp->rebuilding))
 		return;
+	leftover_run(sp);
 	if (is_due(&k->next_sweep_ms, atomic_load(&sp->space) == SPOOL_SPACE_GOOD ?
 	    SWEEP_MS : TICK_MS))
 		sweep_run(sp);
@@ -251,5 +272,6 @@ keeper_stop(struct spool *sp)
 	(void)pthread_join(k->thread, NULL);
 	k->running = false;
 	free(TAKE_PTR(k->unpublished));
+	free(TAKE_PTR(k->leftover));
 	(void)pthread_cond_destroy(&k->cv);
 }

@@ -334,12 +334,32 @@ struct own_scan {
 	void		*arg;
 };
 
+/* A head that cannot be read is no proof that there never was one. */
+static bool
+was_finished(int fd)
+{
+	uint8_t block[RECORD_ALIGN] = { 0 };
+
+	if (fdio_pread(fd, block, sizeof(block), 0) < 0)
+		return true;
+	for (size_t i = 0; i < sizeof(block); i++) {
+		if (block[i] != 0)
+			return true;
+	}
+	return false;
+}
+
 static int
-remove_leftover(struct store *st, uint64_t id)
+remove_leftover(struct store *st, int fd, uint64_t id)
 {
 	char name[FILE_NAME_SIZE];
 	int r;
 
+	if (was_finished(fd)) {
+		log_debug("left alone: a container whose head is damaged",
+		    LOG_U64("id", id));
+		return 0;
+	}
 	file_name(id, FILE_OWN, name);
 	log_debug("reception that never ended removed", LOG_U64("id", id));
 	r = fdio_unlink(st->open_fd, name);
@@ -366,13 +386,36 @@ scan_own_file(void *arg, int dirfd, uint64_t id)
 		return r == -ENOENT || r == -ELOOP ? 0 : r;
 	r = scan_own(fd, sc->st->uuid, sc->verify, &rec, &intact);
 	if (r == -EBADMSG && sc->in_open && sc->remove_unfinished)
-		return remove_leftover(sc->st, id);
+		return remove_leftover(sc->st, fd, id);
 	if (r == 0 && rec.id == id)
 		return sc->fn(sc->arg, &rec, &own, intact);
 	if (r == 0 || r == -EBADMSG || r == -ENOTSUP)
 		log_debug("no record of ours in a container",
 		    LOG_U64("id", id), LOG_ERR(r));
 	return r == -EBADMSG ? 0 : r;
+}
+
+struct own_names {
+	int (*fn)(void *arg, uint64_t id);
+	void *arg;
+};
+
+static int
+tell_name(void *arg, int dirfd, uint64_t id)
+{
+	const struct own_names *n = arg;
+
+	(void)dirfd;
+	return n->fn(n->arg, id);
+}
+
+int
+store_own_ids(struct store *st, int (*fn)(void *arg, uint64_t id), void *arg)
+{
+	struct own_names n = { fn, arg };
+	int r = file_walk(st->open_fd, FILE_OWN, tell_name, &n);
+
+	return r != 0 ? r : file_walk_objects(st->objects_fd, tell_name, &n);
 }
 
 int

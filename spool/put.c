@@ -157,7 +157,7 @@ spill_to_own(struct spool_put *put)
 static int
 buffer_bytes(struct spool_put *put, const uint8_t *data, size_t len)
 {
-	if (put->length + len > PUT_SMALL_MAX)
+	if (put->length + len > put->sp->small_max)
 		return 1;
 	while (put->length + len > (uint64_t)put->n_chunks * PUT_CHUNK) {
 		struct put_chunk *c = take_chunk(&put->sp->pool);
@@ -307,8 +307,14 @@ write_small(struct spool_put *put, struct record *rec, struct store_place *at)
 static int
 write_own(struct spool_put *put, const struct record *rec, struct store_place *at)
 {
+	int r;
+
 	*at = (struct store_place){ 0, 0 };
-	return store_own_finish(put->own, rec);
+	if (put->finished)	/* it came this far before, and raced */
+		return 0;
+	r = store_own_finish(put->own, rec);
+	put->finished = r == 0;
+	return r;
 }
 
 struct add_op {
@@ -364,8 +370,12 @@ commit_new(struct spool_put *put, bool check, struct spool_receipt *ret)
 		return r;
 
 	r = commit_run(sp, apply_add, &op, COMMIT_SYNC_STORE);
-	if (!own)
+	if (!own) {
+		/* Where the disk failed nobody knows what it has: left as it is. */
+		if (op.raced || (r < 0 && !atomic_load(&sp->suspect)))
+			store_abandon(sp->store, &at);
 		store_landed(sp->store, &at);
+	}
 	if (r < 0 || op.raced)
 		return r < 0 ? r : -EAGAIN;
 
@@ -396,9 +406,13 @@ apply_again(struct spool *sp, void *arg)
 	r = index_repend(sp->ix, op->id);
 	op->owed = r == -EALREADY;
 	op->gone = r == -ENOENT;
-	if (op->owed || op->gone)
+	if (op->gone)
 		return 0;
-	return r < 0 ? r : settle_append(sp->log, &e);
+	/* While the index is rebuilt it may not know yet how this one ended: the
+	 * line is met when that is known. */
+	if (op->owed && atomic_load(&sp->replayed))
+		return 0;
+	return r < 0 && !op->owed ? r : settle_append(sp->log, &e);
 }
 
 /* The same bytes once more (rule 2): they are here already, and durable. */

@@ -14,6 +14,7 @@ struct spool_put {
 	struct put_chunk      *chunk[PUT_SMALL_MAX / PUT_CHUNK];
 	unsigned	       n_chunks;
 	struct store_own      *own;	/* instead of chunks */
+	bool		       finished;	/* own has its head */
 	uint64_t	       id, length;
 	struct hash	      *hash;
 	uint8_t		       checksum[HASH_SIZE];

@@ -454,7 +454,26 @@ store_standby_ready(struct store *st, uint64_t segment)
 	(void)pthread_cond_broadcast(&st->standby);
 }
 
+void
+store_standby_failed(struct store *st)
+{
+	LOCK_SCOPE(&st->mu);
+
+	st->standby_failures++;
+	(void)pthread_cond_broadcast(&st->standby);
+}
+
 /* ---- full, sealed, free ---- */
+
+void
+store_segment_spare(struct store *st, uint64_t segment)
+{
+	LOCK_SCOPE(&st->mu);
+	struct segment *seg = segment_find(st, segment);
+
+	if (seg != NULL)
+		seg->spared = true;
+}
 
 int
 store_next_full(struct store *st, uint64_t *ret_segment,
@@ -466,7 +485,7 @@ store_next_full(struct store *st, uint64_t *ret_segment,
 		const struct segment *seg = st->segment[i];
 
 		if (seg->state == SEGMENT_FULL && seg->in_flight == 0 &&
-		    seg->syncing == 0) {
+		    seg->syncing == 0 && !seg->spared) {
 			*ret_segment = seg->id;
 			*ret_generation = seg->generation;
 			return 0;

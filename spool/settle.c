@@ -117,6 +117,16 @@ settle_discard(struct settle_log *log)
 		(void)undo(log, false);
 }
 
+int
+settle_revoke(struct settle_log *log, uint64_t size)
+{
+	assert(log->batch.len == 0 && size <= log->durable);
+	if (log->failed)
+		return -EIO;
+	log->durable = size;
+	return undo(log, false);
+}
+
 uint64_t
 settle_size(const struct settle_log *log)
 {
@@ -280,6 +290,20 @@ settle_replay(struct settle_log *log, uint64_t from, settle_fn *fn, void *arg)
 
 	return settle_file_read(log->fd, line_start(log, from), log->durable,
 	    replay_line, &rp, NULL);
+}
+
+int
+settle_replay_some(struct settle_log *log, uint64_t *at, settle_fn *fn, void *arg)
+{
+	struct replay rp = { .fn = fn, .arg = arg };
+	struct settle_tail tail = { 0 };
+	int r;
+
+	r = settle_file_read(log->fd, line_start(log, *at), log->durable,
+	    replay_line, &rp, &tail);
+	if (r >= 0)
+		*at = tail.end;
+	return r;
 }
 
 /* ---- compaction ---- */

@@ -171,12 +171,12 @@ settle_file_read(int fd, uint64_t from, uint64_t size, settle_line_fn *fn,
 	AUTO_FREE char *buf = xcalloc(1, READ_SIZE + 1);
 	struct lines l = { .fd = fd, .at = from, .line_at = from, .size = size,
 		.buf = buf };
-	struct settle_tail tail = { 0 };
+	struct settle_tail tail = { .end = from };
 	int r;
 
 	r = read_all(&l, fn, arg, ret_tail != NULL ? &tail : NULL);
 	tail.unreadable = l.unreadable > 0;
-	if (r == 0 && ret_tail != NULL)
+	if (r >= 0 && ret_tail != NULL)
 		*ret_tail = tail;
 	return r;
 }

@@ -54,6 +54,14 @@ int  settle_sync(struct settle_log *log);
 void settle_discard(struct settle_log *log);
 /* From a byte offset that settle_size() gave once (0: all). */
 int  settle_replay(struct settle_log *log, uint64_t from, settle_fn *fn, void *arg);
+/* A part of it, in the committer's thread: from *at to the end, or until fn says
+ * with a positive value that this entry is one too many, which is returned. *at
+ * becomes where to go on. */
+int  settle_replay_some(struct settle_log *log, uint64_t *at, settle_fn *fn,
+	 void *arg);
+/* After settle_sync(), when the index did not take what was appended: as if it had
+ * never been. size: settle_size() before. Failure is final. */
+int  settle_revoke(struct settle_log *log, uint64_t size);
 uint64_t settle_size(const struct settle_log *log);
 /* Rewrites it with the entries for which keep returns true (new file, sync,
  * rename, sync of the directory). */

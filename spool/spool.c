@@ -11,15 +11,6 @@
 #include "spool/put_int.h"
 #include "spool/spool_int.h"
 
-int
-spool_mark(struct spool *sp, const char *name)
-{
-	AUTO_CLOSE int fd = fdio_openat(store_dirfd(sp->store), name,
-	    O_WRONLY | O_CREAT, 0600);
-
-	return fd < 0 ? fd : fdio_sync(store_dirfd(sp->store));
-}
-
 #define ROOM_TO_START (1u << 20)
 
 /* ---- a failed disk (invariant 7) ---- */
@@ -27,6 +18,7 @@ spool_mark(struct spool *sp, const char *name)
 void
 spool_suspect(struct spool *sp, const char *what, int error)
 {
+	AUTO_CLOSE int fd = -1;
 	spool_fatal_fn *fatal;
 	void *arg;
 
@@ -36,7 +28,10 @@ spool_suspect(struct spool *sp, const char *what, int error)
 	    "is rebuilt at the next start", LOG_STR("what", what), LOG_ERR(error));
 
 	/* Best effort: without the mark the next start checks the index anyway. */
-	(void)spool_mark(sp, SPOOL_SUSPECT_FILE);
+	fd = fdio_openat(store_dirfd(sp->store), SPOOL_SUSPECT_FILE,
+	    O_WRONLY | O_CREAT, 0600);
+	if (fd >= 0)
+		(void)fdio_sync(store_dirfd(sp->store));
 
 	(void)pthread_mutex_lock(&sp->callbacks_mu);
 	fatal = sp->fatal;

@@ -130,10 +130,16 @@ struct keeper {
 	uint64_t       *unpublished;	/* mu: containers committed since the last
 					 * durable commit */
 	size_t		n_unpublished, max_unpublished;
+	uint64_t       *leftover;	/* mu: leftover.c */
+	size_t		n_leftover, max_leftover;
+	bool		looked_for_leftovers;
 };
 int  keeper_start(struct spool *sp);
 void keeper_stop(struct spool *sp);
 void keeper_nudge(struct spool *sp);
+/* Called by the keeper's thread between the slices of long work: arrivals find
+ * their next segment meanwhile. False: it is to stop. */
+bool keeper_tend(struct spool *sp);
 void keeper_published_later(struct spool *sp, uint64_t id);
 void keeper_measure_space(struct spool *sp);
 
@@ -162,11 +168,17 @@ void sweep_forget(struct spool *sp);
 int  sweep_expunge(struct spool *sp, const uint64_t *ids, size_t n,
     const char *actor, bool wipe);
 
+/* ---- leftover.c ---- */
+
+/* The file of an expunged object could not be removed yet. Any thread. */
+void leftover_note(struct spool *sp, uint64_t id);
+void leftover_run(struct spool *sp);	/* the keeper's thread */
+
 /* ---- prune.c (the keeper's thread) ---- */
 void prune_log(struct spool *sp);
 
 /* ---- adopt.c ---- */
-int  adopt_at_start(struct spool *sp, bool new_index, struct buf *why);
+int  adopt_at_start(struct spool *sp, struct buf *why);
 /* One slice of the background rebuild: 1 more to do, 0 finished. */
 int  adopt_continue(struct spool *sp);
 void adopt_free(struct spool *sp);
@@ -183,6 +195,7 @@ struct spool {
 	struct keeper	   keep;
 	struct activity	  *activity;
 	struct put_pool	   pool;
+	uint64_t	   small_max;	/* bytes of an object in a segment */
 	struct adopt	  *adopt;	/* the keeper's, while rebuilding */
 	char		  *directory;
 
@@ -195,6 +208,8 @@ struct spool {
 	_Atomic uint64_t disk_free, disk_size, free_in_segments;
 	_Atomic int	 space;		/* enum spool_space */
 	atomic_bool	 suspect, rebuilding;
+	atomic_uint	 wiping;	/* purges between commit and overwriting: no
+					 * segment is written again meanwhile */
 	atomic_bool	 replayed;	/* the index reflects the whole settle log */
 	_Atomic uint64_t rebuilt;
 
@@ -213,10 +228,7 @@ void spool_wake(struct spool *sp);
 /* Invariant 7: stops promising, marks the index to be rebuilt, tells the owner. */
 void spool_suspect(struct spool *sp, const char *what, int error);
 
-/* Marks in the spool's directory: set the index aside at the next start; a rebuild
- * has not come to its end. */
+/* In the spool's directory: set the index aside at the next start. */
 #define SPOOL_SUSPECT_FILE "index.suspect"
-#define SPOOL_REBUILD_FILE "index.rebuilding"
-int spool_mark(struct spool *sp, const char *name);
 
 #endif

@@ -77,7 +77,7 @@ uint64_t store_segment_size(const struct store *st);
 
 /* Room for size bytes (head + data) in the current segment; goes on to the
  * standby when it does not fit, waiting for one until the deadline. -ENOSPC: no
- * standby came. Counts the place as in flight until store_landed(). */
+ * standby came, or none can. Counts the place as in flight until store_landed(). */
 int  store_reserve(struct store *st, uint64_t size, int64_t deadline_ms,
 	 struct store_place *ret, uint64_t *ret_generation);
 /* r->segment and generation are those of the reservation. Not synced. data is
@@ -87,6 +87,9 @@ int  store_append(struct store *st, const struct store_place *at,
 /* fdatasync of every segment appended to since the last call (one sync for all).
  * A failure is final (invariant 7). */
 int  store_sync(struct store *st);
+/* The record in this place (in flight) was not promised and never will be: best
+ * effort that no scan finds it. */
+void store_abandon(struct store *st, const struct store_place *at);
 /* The commit of this place is over, one way or the other. */
 void store_landed(struct store *st, const struct store_place *at);
 
@@ -112,6 +115,11 @@ bool store_wants_standby(struct store *st);	/* none is ready */
 int  store_standby_prepare(struct store *st, uint64_t *ret_segment,
 	 uint64_t *ret_generation);
 void store_standby_ready(struct store *st, uint64_t segment);
+/* There is no room for one: who waits for it need not wait longer. */
+void store_standby_failed(struct store *st);
+/* It could not be looked through: never sealed by this run, so never written over,
+ * and looked at again by the next. */
+void store_segment_spare(struct store *st, uint64_t segment);
 /* The next FULL segment with nothing in flight: 0 or -ENOENT. */
 int  store_next_full(struct store *st, uint64_t *ret_segment, uint64_t *ret_generation);
 void store_sealed(struct store *st, uint64_t segment);
@@ -172,6 +180,8 @@ int store_scan_segment(struct store *st, uint64_t segment, bool verify,
  * remove_unfinished. What this run itself put into open/ is passed over. */
 int store_scan_own(struct store *st, bool open_only, bool verify,
     bool remove_unfinished, store_record_fn *fn, void *arg);
+/* The ids of all large objects, by the names of their files. */
+int store_own_ids(struct store *st, int (*fn)(void *arg, uint64_t id), void *arg);
 /* Sets a large object aside in damaged/. */
 int store_own_set_aside(struct store *st, uint64_t id);
 

@@ -19,7 +19,6 @@
 #define SLICE		128
 #define FREE_SEGMENTS	64	/* kept ready to be written again */
 #define COMPACT_SLICES	4	/* segments emptied per sweep */
-#define COPY_WAIT_MS	1000
 #define EVICT_FACTOR	3	/* below so many times reserve: evict early */
 
 DEFINE_CLEANUP(struct store_reader, store_reader_close)
@@ -85,16 +84,25 @@ apply_expunge(struct spool *sp, void *arg)
 	return 0;
 }
 
-static int
+static void
 free_bytes(struct spool *sp, const struct victim *v, bool wipe)
 {
-	if (v->at.segment == 0)
-		return store_own_remove(sp->store, v->id);
-	return wipe ? store_wipe(sp->store, v->id, &v->at, v->length) : 0;
+	int r = 0;
+
+	if (v->at.segment == 0) {
+		if (store_own_remove(sp->store, v->id) < 0)
+			leftover_note(sp, v->id);	/* somebody reads it */
+		return;
+	}
+	if (wipe)
+		r = store_wipe(sp->store, v->id, &v->at, v->length);
+	if (r < 0)
+		log_warn("bytes of a purged instance could not be overwritten",
+		    LOG_U64("id", v->id), LOG_ERR(r));
 }
 
-int
-sweep_expunge(struct spool *sp, const uint64_t *ids, size_t n, const char *actor,
+static int
+expunge(struct spool *sp, const uint64_t *ids, size_t n, const char *actor,
     bool wipe)
 {
 	AUTO_FREE struct victims *gone = xcalloc(1, sizeof(*gone));
@@ -106,15 +114,26 @@ sweep_expunge(struct spool *sp, const uint64_t *ids, size_t n, const char *actor
 
 		if (r < 0)
 			return r;
-		for (size_t j = 0; j < gone->n; j++) {
-			r = free_bytes(sp, &gone->v[j], wipe);
-			if (r < 0)
-				log_warn("bytes of an expunged instance could not be "
-				    "removed yet", LOG_U64("id", gone->v[j].id),
-				    LOG_ERR(r));
-		}
+		for (size_t j = 0; j < gone->n; j++)
+			free_bytes(sp, &gone->v[j], wipe);
 	}
 	return 0;
+}
+
+int
+sweep_expunge(struct spool *sp, const uint64_t *ids, size_t n, const char *actor,
+    bool wipe)
+{
+	int r;
+
+	/* What is to be overwritten must not be given to somebody else between
+	 * the commit and the overwriting. */
+	if (wipe)
+		atomic_fetch_add(&sp->wiping, 1);
+	r = expunge(sp, ids, n, actor, wipe);
+	if (wipe)
+		atomic_fetch_sub(&sp->wiping, 1);
+	return r;
 }
 
 struct evict_op {
@@ -207,7 +226,10 @@ apply_free_segment(struct spool *sp, void *arg)
 static void
 recycle_dead(struct spool *sp, const struct dead_list *dead)
 {
-	for (size_t i = 0; i < dead->n; i++) {
+	/* Whoever emptied one of these to purge it is still at it, or done. */
+	if (atomic_load(&sp->wiping) > 0)
+		return;
+	for (size_t i = 0; i < dead->n && keeper_tend(sp); i++) {
 		struct free_op op = { dead->id[i], dead->generation[i], false };
 		unsigned keep = atomic_load(&sp->space) == SPOOL_SPACE_GOOD ?
 		    FREE_SEGMENTS : 2;
@@ -252,8 +274,9 @@ move_record(struct spool *sp, const struct victim *v, uint8_t *buf)
 	if (got < 0 || (uint64_t)got != rec.length || rec.length != v->length)
 		return got < 0 ? (int)got : -EUCLEAN;
 
-	r = store_reserve(sp->store, RECORD_HEAD + rec.length,
-	    clock_mono_ms() + COPY_WAIT_MS, &op.to, &rec.generation);
+	/* No use waiting: it is this thread that makes segments. */
+	r = store_reserve(sp->store, RECORD_HEAD + rec.length, clock_mono_ms(),
+	    &op.to, &rec.generation);
 	if (r < 0)
 		return r;
 	rec.segment = op.to.segment;
@@ -278,6 +301,16 @@ apply_list_segment(struct spool *sp, void *arg)
 	return index_in_segment(sp->ix, op->segment, collect_victim, op->list);
 }
 
+/* Once: what cannot be moved is met by every sweep. */
+static void
+set_damaged(struct spool *sp, uint64_t id)
+{
+	struct spool_instance in;
+
+	if (spool_instance_get(sp, id, &in) == 0 && !in.damaged)
+		(void)spool_set_damaged(sp, id, "damaged on this disk");
+}
+
 static void
 compact_segment(struct spool *sp, uint64_t segment, struct victims *list)
 {
@@ -286,13 +319,12 @@ compact_segment(struct spool *sp, uint64_t segment, struct victims *list)
 
 	if (buf == NULL || commit_run(sp, apply_list_segment, &op, 0) < 0)
 		return;
-	for (size_t i = 0; i < list->n; i++) {
+	for (size_t i = 0; i < list->n && keeper_tend(sp); i++) {
 		int r = move_record(sp, &list->v[i], buf);
 
 		if (r == -EUCLEAN)
-			(void)spool_set_damaged(sp, list->v[i].id,
-			    "damaged on this disk");
-		if (r < 0)
+			set_damaged(sp, list->v[i].id);
+		else if (r < 0)
 			return;
 	}
 }
@@ -312,10 +344,10 @@ sweep_run(struct spool *sp)
 	do {
 		n = evict_slice(sp, now - atomic_load(&sp->keep_delivered_ms), list);
 		total += n;
-	} while (n > 0);
+	} while (n > 0 && keeper_tend(sp));
 
 	tight = room(sp) < enough;
-	while (tight && room(sp) + freed < enough) {
+	while (tight && room(sp) + freed < enough && keeper_tend(sp)) {
 		n = evict_slice(sp, now, list);
 		freed += n;
 		if (n == 0)
@@ -366,5 +398,5 @@ sweep_forget(struct spool *sp)
 	do {
 		if (commit_run(sp, apply_forget, &op, 0) < 0)
 			return;
-	} while (op.n == SLICE);
+	} while (op.n == SLICE && keeper_tend(sp));
 }

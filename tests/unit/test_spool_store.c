@@ -1381,6 +1381,7 @@ test_own_unfinished_and_short_files(void **state)
 	(void)snprintf(lost, sizeof(lost), "%s/open/0000000000000123.obj", spool);
 	file = fopen(lost, "w");
 	assert_non_null(file);
+	(void)fseek(file, 4096, SEEK_SET);
 	(void)fprintf(file, "%8192d", 7);
 	(void)fclose(file);
 	(void)snprintf(path, sizeof(path), "%s/open/%016llx.obj", spool,
@@ -1402,7 +1403,34 @@ test_own_unfinished_and_short_files(void **state)
 	assert_int_equal(store_scan_own(st, true, false, true, note_found, &f),
 	    0);
 	assert_int_equal(access(lost, F_OK), -1);
-	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(access(path, F_OK), 0);	/* it began with a head */
+	store_close(st);
+}
+
+/* A head that is damaged was a head: the container may have been promised. */
+static void
+test_own_with_a_damaged_head_is_left_alone(void **state)
+{
+	struct store *st = open_store(spool);
+	struct found f = { .n = 0 };
+	uint64_t id = 0;
+	char path[200];
+	FILE *file;
+
+	(void)state;
+	assert_int_equal(write_own(st, 100000, &id), 0);
+	store_close(st);
+	(void)snprintf(path, sizeof(path), "%s/open/%016llx.obj", spool,
+	    (unsigned long long)id);
+	file = fopen(path, "r+");
+	assert_non_null(file);
+	(void)fprintf(file, "rot");
+	(void)fclose(file);
+	st = open_store(spool);
+	assert_int_equal(store_scan_own(st, true, false, true, note_found, &f),
+	    0);
+	assert_int_equal(f.n, 0);
+	assert_int_equal(access(path, F_OK), 0);
 	store_close(st);
 }
 
@@ -1919,6 +1947,7 @@ main(void)
 		TEST(test_own_takes_the_last_room),
 		TEST(test_own_error_stays),
 		TEST(test_own_unfinished_and_short_files),
+		TEST(test_own_with_a_damaged_head_is_left_alone),
 		TEST(test_own_in_reception_is_not_scanned),
 		TEST(test_own_in_objects_is_never_removed_by_a_scan),
 		TEST(test_own_pinned_is_not_removed),
