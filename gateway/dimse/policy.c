@@ -39,49 +39,17 @@ has_string(const struct config_strings *list, const char *s)
 	return false;
 }
 
-/* Prefix length of the most specific network that has the address, 0 for an entry
- * without any, -1 when none has it. */
-static int
-match_address(const struct config_peer *p, const char *address)
+/* Whatever the address. */
+static bool
+is_listed(const struct config *cfg, const char *title)
 {
-	int best = -1, bits;
-
-	if (p->address.n == 0)
-		return 0;
-	for (size_t i = 0; i < p->address.n; i++) {
-		if (!config_network_has(p->address.v[i], address))
-			continue;
-		bits = config_network_bits(p->address.v[i]) + 1;
-		if (bits > best)
-			best = bits;
-	}
-	return best;
-}
-
-const struct config_peer *
-policy_find_peer(const struct config *cfg, const char *title, const char *address,
-    bool *ret_title)
-{
-	const struct config_peer *best = NULL, *p;
-	int best_rank = -1, rank;
-	bool exact, named = false;
-
 	for (size_t i = 0; i < cfg->peers.n; i++) {
-		p = cfg->peers.v[i];
-		exact = strcmp(p->ae_title, title) == 0;
-		named |= exact;
-		if (!exact && strcmp(p->ae_title, "*") != 0)
-			continue;
-		rank = match_address(p, address);
-		if (rank >= 0 && exact)
-			rank += 1000;	/* a title outweighs any prefix */
-		if (rank > best_rank) {
-			best = p;
-			best_rank = rank;
-		}
+		const struct config_peer *p = cfg->peers.v[i];
+
+		if (strcmp(p->ae_title, title) == 0)
+			return true;
 	}
-	*ret_title = named;
-	return best;
+	return false;
 }
 
 bool
@@ -132,16 +100,14 @@ static void
 judge_peer(const struct config *cfg, const struct assoc_request *rq,
     struct policy_verdict *v)
 {
-	bool named;
-
-	v->peer = policy_find_peer(cfg, rq->calling, rq->address, &named);
+	v->peer = config_peer_find(cfg, rq->calling, rq->address);
 	v->known = v->peer != NULL;
 	if (v->peer == NULL && cfg->access == CONFIG_ACCESS_OPEN) {
 		v->allow = CONFIG_ALLOW_ECHO | CONFIG_ALLOW_STORE;
 		return;
 	}
 	if (v->peer == NULL) {
-		refuse(v, CALLING_UNKNOWN, named
+		refuse(v, CALLING_UNKNOWN, is_listed(cfg, rq->calling)
 		    ? "calling title %s is not allowed from %s"
 		    : "calling title %s (from %s) is not listed in peers",
 		    rq->calling, rq->address);

@@ -30,10 +30,6 @@ void policy_judge(const struct config *cfg, const struct assoc_request *rq,
 void policy_limit(const struct config *cfg, unsigned running,
     enum spool_space space, struct policy_verdict *v);
 
-/* The most specific entry for title and address (rule 17); NULL: none. *ret_title
- * tells whether an entry names the title, whatever the address. */
-const struct config_peer *policy_find_peer(const struct config *cfg,
-    const char *title, const char *address, bool *ret_title);
 /* needle ("CN=us3") is one or several whole parts of subject (RFC 2253). */
 bool policy_subject_has(const char *subject, const char *needle);
 
