@@ -113,6 +113,15 @@ on_stop(evutil_socket_t fd, short what, void *arg)
 	(void)event_base_loopbreak(a->base);
 }
 
+/* Why not evhttp's own: it closes the socket before it forgets it, and by then the
+ * number may be another thread's. */
+static struct bufferevent *
+make_connection(struct event_base *base, void *arg)
+{
+	(void)arg;
+	return bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+}
+
 static int
 make_loop(struct admin *a)
 {
@@ -128,6 +137,7 @@ make_loop(struct admin *a)
 	evhttp_set_max_body_size(a->http, ADMIN_BODY_MAX);
 	evhttp_set_allowed_methods(a->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST);
 	evhttp_set_timeout(a->http, IDLE_SECONDS);
+	evhttp_set_bevcb(a->http, make_connection, NULL);
 	evhttp_set_gencb(a->http, handle_request, a);
 	return 0;
 }
