@@ -204,7 +204,7 @@ make_prefix(void)
 
 	if (getrandom(random, sizeof(random), 0) != sizeof(random))
 		fail("getrandom: %s", strerror(errno));
-	(void)strcpy(run.prefix, "2.25.1");	/* below 2^128 */
+	memcpy(run.prefix, "2.25.1", 6);	/* below 2^128 */
 	for (size_t i = 1; i < sizeof(random); i++)
 		run.prefix[5 + i] = (char)('0' + random[i] % 10);
 }

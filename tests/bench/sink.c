@@ -340,7 +340,7 @@ main(int argc, char **argv)
 		(void)fprintf(stderr, "usage: sink SOCKET\n");
 		return 2;
 	}
-	(void)strcpy(at.sun_path, argv[1]);
+	memcpy(at.sun_path, argv[1], strlen(argv[1]));
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 ||
 	    listen(fd, 64) < 0) {
