@@ -59,7 +59,8 @@ static const struct config_option server_tls_options[] = {
 		    "left out, they need none" },
 	{ .name = "crl_file", .type = CONFIG_FILE,
 	    AT(config_server_tls, crl_file),
-	    .help = "certificates of peers that were revoked" },
+	    .help = "certificates of peers that were revoked; like all these "
+		    "files it is read anew by a reload" },
 	{ .name = "profile", .type = CONFIG_ENUM, .fallback = "bcp195",
 	    .choices = tls_profile_words, AT(config_server_tls, profile),
 	    .help = "`legacy_aes` admits RSA key exchange and CBC for installed "

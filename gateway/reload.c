@@ -101,6 +101,52 @@ needs_restart(struct gateway *g, const struct config *cfg, struct buf *problems)
 	return needed;
 }
 
+/* ---- certificates ------------------------------------------------------- */
+
+/* One for each listener, NULL where it is plain. */
+struct listener_tls {
+	size_t n;
+	struct assoc_tls **v;
+};
+
+static void
+free_listener_tls(struct listener_tls *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		assoc_tls_unref(t->v[i]);
+	free(t->v);
+}
+
+/* Read anew although the names of the files are the same: certificates are renewed
+ * and revoked. */
+static int
+load_tls(const struct config *cfg, struct listener_tls *ret, struct buf *problems)
+{
+	const struct config_list *listen = &cfg->gateway->listen;
+	struct listener_tls t = { .v = xcalloc(listen->n, sizeof(struct assoc_tls *)) };
+	int r = 0;
+
+	for (; t.n < listen->n && r == 0; t.n++)
+		r = gateway_listener_tls(listen->v[t.n], &t.v[t.n], problems);
+	if (r < 0) {
+		free_listener_tls(&t);
+		return r;
+	}
+	*ret = t;
+	return 0;
+}
+
+static void
+renew_tls(struct gateway *g, const struct config *cfg, const struct listener_tls *t)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		const struct config_listen *l = cfg->gateway->listen.v[i];
+
+		assoc_server_renew_tls(g->server, l->address, (uint16_t)l->port,
+		    t->v[i]);
+	}
+}
+
 /* ---- taking over -------------------------------------------------------- */
 
 static void
@@ -131,6 +177,7 @@ put_in_force(struct gateway *g, const struct config *cfg, struct buf *notes)
 static int
 take_over(struct gateway *g, struct buf *problems)
 {
+	AUTO(free_listener_tls) struct listener_tls tls = { 0 };
 	const struct config *cfg;
 	struct buf why = BUF_INIT(PROBLEMS_MAX);
 	int r;
@@ -141,7 +188,9 @@ take_over(struct gateway *g, struct buf *problems)
 		config_unref(cfg);
 		return -EBUSY;
 	}
-	r = upload_configure(g->upload, cfg, &why);
+	r = load_tls(cfg, &tls, &why);
+	if (r == 0)
+		r = upload_configure(g->upload, cfg, &why);
 	if (why.len > 0)
 		(void)buf_printf(problems, "%s\n", why.data);
 	buf_free(&why);
@@ -151,6 +200,7 @@ take_over(struct gateway *g, struct buf *problems)
 		config_unref(cfg);
 		return r;
 	}
+	renew_tls(g, cfg, &tls);
 	put_in_force(g, cfg, problems);
 	return 0;
 }

@@ -156,6 +156,10 @@ int  assoc_server_new(struct event_base *base,
 int  assoc_server_listen(struct assoc_server *s, const char *address,
 	 uint16_t port, struct assoc_tls *tls, struct buf *why);
 void assoc_server_set_handshake_timeout(struct assoc_server *s, int64_t ms);
+/* For what connects from now on there; a reference is taken. Any thread. Nothing
+ * happens when nobody listens there. */
+void assoc_server_renew_tls(struct assoc_server *s, const char *address,
+	 uint16_t port, struct assoc_tls *tls);
 /* No more connections; associations between messages end, the others may finish
  * their message until the deadline, then are cut. Waits for their threads. */
 void assoc_server_stop(struct assoc_server *s, int64_t deadline_ms);

@@ -123,6 +123,13 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	server_dispatch(s);
 }
 
+static struct assoc_tls *
+listener_tls(struct listener *l)
+{
+	LOCK_SCOPE(&l->server->mu);
+	return assoc_tls_ref(l->tls);
+}
+
 struct connection *
 connection_new(struct listener *l, int fd, const char *address, uint16_t port)
 {
@@ -135,7 +142,7 @@ connection_new(struct listener *l, int fd, const char *address, uint16_t port)
 	c->server = s;
 	c->fd = fd;
 	c->port = port;
-	c->tls = assoc_tls_ref(l->tls);
+	c->tls = listener_tls(l);
 	c->deadline_ms = clock_mono_ms() + atomic_load(&s->handshake_ms);
 	(void)snprintf(c->address, sizeof(c->address), "%s", address);
 	c->event = event_new(s->base, fd, EV_READ, on_event, c);

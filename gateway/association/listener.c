@@ -212,10 +212,40 @@ assoc_server_listen(struct assoc_server *s, const char *address, uint16_t port,
 	l = xcalloc(1, sizeof(*l));
 	l->server = s;
 	l->fd = fd;
+	l->address = address != NULL ? xstrdup(address) : NULL;
+	l->port = port;
 	l->tls = assoc_tls_ref(tls);
 	l->event = event_new(s->base, fd, EV_READ | EV_PERSIST, on_accept, l);
 	l->resume = event_new(s->base, -1, 0, on_resume, l);
 	(void)event_add(l->event, NULL);
+	(void)pthread_mutex_lock(&s->mu);
 	TAILQ_INSERT_TAIL(&s->listeners, l, link);
+	(void)pthread_mutex_unlock(&s->mu);
 	return 0;
+}
+
+static bool
+listens_at(const struct listener *l, const char *address, uint16_t port)
+{
+	if (l->port != port || (l->address == NULL) != (address == NULL))
+		return false;
+	return address == NULL || strcmp(l->address, address) == 0;
+}
+
+void
+assoc_server_renew_tls(struct assoc_server *s, const char *address, uint16_t port,
+    struct assoc_tls *tls)
+{
+	struct assoc_tls *old = NULL;
+	struct listener *l;
+
+	(void)pthread_mutex_lock(&s->mu);
+	TAILQ_FOREACH(l, &s->listeners, link)
+		if (listens_at(l, address, port)) {
+			old = l->tls;
+			l->tls = assoc_tls_ref(tls);
+			break;
+		}
+	(void)pthread_mutex_unlock(&s->mu);
+	assoc_tls_unref(old);
 }

@@ -79,6 +79,7 @@ static void
 close_listeners(struct assoc_server *s)
 {
 	struct listener *l;
+	LOCK_SCOPE(&s->mu);
 
 	while ((l = TAILQ_FIRST(&s->listeners)) != NULL) {
 		TAILQ_REMOVE(&s->listeners, l, link);
@@ -86,6 +87,7 @@ close_listeners(struct assoc_server *s)
 		event_free(l->resume);
 		(void)close(l->fd);
 		assoc_tls_unref(l->tls);
+		free(l->address);
 		free(l);
 	}
 }

@@ -3,7 +3,7 @@
  * A connection is WAITING (silent, watched by the event loop), READY (it has
  * spoken and waits for a thread or for its address's turn), or RUNNING (a thread
  * has it). Lists and timers of the first two belong to the event loop's thread
- * alone; RUNNING is under mu.
+ * alone; RUNNING and listeners are under mu.
  */
 #ifndef CW_ASSOCIATION_SERVER_INT_H
 #define CW_ASSOCIATION_SERVER_INT_H
@@ -41,7 +41,9 @@ struct listener {
 	TAILQ_ENTRY(listener) link;
 	struct assoc_server *server;
 	int fd;
-	struct assoc_tls *tls;
+	char *address;			/* NULL: all */
+	uint16_t port;
+	struct assoc_tls *tls;		/* mu */
 	struct event *event, *resume;	/* resume: accept() had no descriptor */
 };
 TAILQ_HEAD(listeners, listener);
@@ -55,10 +57,10 @@ struct assoc_server {
 	int	 stop_fd, wake_fd;	/* eventfd: waits end; a thread is free */
 	struct event *wake;
 
-	struct listeners   listeners;
 	struct connections waiting, ready;
 
 	pthread_mutex_t mu;
+	struct listeners listeners;	/* changed by the event loop alone */
 	pthread_cond_t	ended;		/* CLOCK_MONOTONIC */
 	struct connections running;
 	struct assoc_server_stats stats;
