@@ -5,6 +5,7 @@
 #define CW_SPOOL_FILES_STORE_INT_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/queue.h>
 
 #include "spool/files_int.h"
@@ -49,6 +50,7 @@ struct store {
 	uint8_t	 uuid[SPOOL_UUID];	/* these three do not change */
 	uint64_t segment_size;
 	uint64_t first_id;	/* of this run */
+	atomic_uint_least64_t floor;	/* store_set_floor() */
 
 	/* Ids: a lock of its own, held while SPOOL is written, once in a
 	 * million. Taken before mu. */
@@ -69,6 +71,9 @@ struct store {
 	bool	 open_dirty;	/* open/ has entries that are not synced */
 	bool	 suspect;	/* a sync failed (invariant 7) */
 };
+
+/* Room in a file for what arrives; -ENOSPC above the floor already. */
+int store_claim(struct store *st, int fd, uint64_t at, uint64_t len);
 
 /* All of these with mu held. */
 struct segment *segment_find(struct store *st, uint64_t id);

@@ -18,6 +18,7 @@
 #define BARRIER_MS	5000
 #define FORGET_MS	3600000
 #define BALLAST_BYTES	(8u << 20)
+#define FLOOR_MAX	(UINT64_C(64) << 20)
 
 struct segment_op {
 	uint64_t id, generation;
@@ -56,6 +57,7 @@ bool
 keeper_tend(struct spool *sp)
 {
 	struct keeper *k = &sp->keep;
+	bool good;
 
 	prepare_standby(sp);
 	LOCK_SCOPE(&k->mu);
@@ -158,6 +160,7 @@ keeper_measure_space(struct spool *sp)
 		    "disk space is low: no new associations are accepted" :
 		    "disk space is out: storage is refused",
 		    LOG_U64("free_bytes", room), LOG_U64("reserve_bytes", reserve));
+	store_set_floor(sp->store, reserve / 2 < FLOOR_MAX ? reserve / 2 : FLOOR_MAX);
 	if (space == SPOOL_SPACE_GOOD)
 		(void)store_ballast_ensure(sp->store, BALLAST_BYTES);
 }
@@ -184,10 +187,10 @@ keep_house(struct spool *sp)
 	if (atomic_load(&sp->rebuilding))
 		return;
 	leftover_run(sp);
-	if (is_due(&k->next_sweep_ms, atomic_load(&sp->space) == SPOOL_SPACE_GOOD ?
-	    SWEEP_MS : TICK_MS))
+	good = atomic_load(&sp->space) == SPOOL_SPACE_GOOD;
+	if (is_due(&k->next_sweep_ms, good ? SWEEP_MS : TICK_MS))
 		sweep_run(sp);
-	if (is_due(&k->next_checkpoint_ms, CHECKPOINT_MS))
+	if (is_due(&k->next_checkpoint_ms, good ? CHECKPOINT_MS : TICK_MS))
 		(void)commit_run(sp, apply_nothing, NULL, COMMIT_CHECKPOINT);
 	if (is_due(&k->next_forget_ms, FORGET_MS))
 		sweep_forget(sp);

@@ -68,7 +68,7 @@ claim_space(struct store_own *o, uint64_t end)
 	need = (end - o->claimed + RECORD_ALIGN - 1) / RECORD_ALIGN *
 	    RECORD_ALIGN;
 	if (need < o->chunk) {
-		r = fdio_allocate(o->fd, (off_t)o->claimed, (off_t)o->chunk);
+		r = store_claim(o->st, o->fd, o->claimed, o->chunk);
 		if (r == 0) {
 			o->claimed += o->chunk;
 			if (o->chunk < CHUNK_MAX)
@@ -78,7 +78,7 @@ claim_space(struct store_own *o, uint64_t end)
 		if (r != -ENOSPC)
 			return r;
 	}
-	r = fdio_allocate(o->fd, (off_t)o->claimed, (off_t)need);
+	r = store_claim(o->st, o->fd, o->claimed, need);
 	if (r == 0)
 		o->claimed += need;
 	return r;

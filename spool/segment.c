@@ -340,7 +340,7 @@ create_segment_file(struct store *st, const struct segment_head *head,
 	    O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return fd;
-	r = fdio_allocate(fd, 0, (off_t)head->size);
+	r = store_claim(st, fd, 0, head->size);
 	if (r == 0)
 		r = write_segment_head(st, fd, head);
 	/* The name last: until then the file may vanish in a power cut, and

@@ -19,6 +19,25 @@ store_space(struct store *st, uint64_t *ret_free, uint64_t *ret_size)
 	return fdio_space(st->dirfd, ret_free, ret_size);
 }
 
+void
+store_set_floor(struct store *st, uint64_t bytes)
+{
+	atomic_store(&st->floor, bytes);
+}
+
+/* The reserve is looked at once in a while, and a fast sender takes all of it in
+ * between: the floor is looked at with each claim. */
+int
+store_claim(struct store *st, int fd, uint64_t at, uint64_t len)
+{
+	uint64_t floor = atomic_load(&st->floor), disk_free, disk_size;
+
+	if (floor > 0 && store_space(st, &disk_free, &disk_size) == 0 &&
+	    disk_free < floor + len)
+		return -ENOSPC;
+	return fdio_allocate(fd, (off_t)at, (off_t)len);
+}
+
 static bool
 has_blocks(int fd, uint64_t size)
 {

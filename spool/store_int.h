@@ -187,6 +187,10 @@ int store_own_set_aside(struct store *st, uint64_t id);
 
 /* ---- space ---- */
 
+/* What arrivals must leave of the disk, whenever they claim some: settling and the
+ * index live on it. */
+void store_set_floor(struct store *st, uint64_t bytes);
+
 int  store_space(struct store *st, uint64_t *ret_free, uint64_t *ret_size);
 int  store_ballast_ensure(struct store *st, uint64_t size);	/* keeps a file */
 int  store_ballast_release(struct store *st);	/* gives it up; 0 if none */
