@@ -244,6 +244,9 @@ spool_command(struct spool *sp, const struct spool_command *cmd, uint64_t *ret_n
 	int r = 0;
 
 	assert(cmd->actor != NULL);
+	/* Half of the study would come back as news later. */
+	if (atomic_load(&sp->rebuilding))
+		return -EAGAIN;
 	if (cmd->study == 0 && (cmd->destination == NULL ||
 	    cmd->verb == SPOOL_PURGE || cmd->verb == SPOOL_PRIORITY))
 		return -EINVAL;

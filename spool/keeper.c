@@ -57,7 +57,6 @@ bool
 keeper_tend(struct spool *sp)
 {
 	struct keeper *k = &sp->keep;
-	bool good;
 
 	prepare_standby(sp);
 	LOCK_SCOPE(&k->mu);
@@ -176,10 +175,11 @@ is_due(int64_t *next, int64_t interval)
 	return true;
 }
 
-static void
-keep_house(struct spool *sp)
+void
+keeper_round(struct spool *sp)
 {
 	struct keeper *k = &sp->keep;
+	bool good;
 
 	prepare_standby(sp);
 	seal_and_publish(sp);
@@ -195,7 +195,7 @@ keep_house(struct spool *sp)
 	if (is_due(&k->next_forget_ms, FORGET_MS))
 		sweep_forget(sp);
 	if (is_due(&k->next_prune_ms, FORGET_MS))
-		prune_log(sp);
+		prune_log(sp, PRUNE_BYTES);
 }
 
 static bool
@@ -225,7 +225,7 @@ keeper_main(void *arg)
 	/* While the index is rebuilt slices follow one another at once; each is
 	 * an operation like any other, so arrivals pass in between. */
 	do {
-		keep_house(sp);
+		keeper_round(sp);
 		if (atomic_load(&sp->rebuilding))
 			more = adopt_continue(sp) > 0;
 	} while (wait_tick(&sp->keep, atomic_load(&sp->rebuilding) && more ? 0 :
@@ -266,15 +266,17 @@ keeper_stop(struct spool *sp)
 {
 	struct keeper *k = &sp->keep;
 
-	if (!k->running)
-		return;
-	(void)pthread_mutex_lock(&k->mu);
-	k->stop = true;
-	(void)pthread_cond_signal(&k->cv);
-	(void)pthread_mutex_unlock(&k->mu);
-	(void)pthread_join(k->thread, NULL);
-	k->running = false;
+	if (k->running) {
+		(void)pthread_mutex_lock(&k->mu);
+		k->stop = true;
+		(void)pthread_cond_signal(&k->cv);
+		(void)pthread_mutex_unlock(&k->mu);
+		(void)pthread_join(k->thread, NULL);
+		k->running = false;
+		(void)pthread_cond_destroy(&k->cv);
+	}
 	free(TAKE_PTR(k->unpublished));
 	free(TAKE_PTR(k->leftover));
-	(void)pthread_cond_destroy(&k->cv);
+	k->n_unpublished = k->max_unpublished = 0;
+	k->n_leftover = k->max_leftover = 0;
 }

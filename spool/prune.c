@@ -9,57 +9,64 @@
  * log is replaced, then the index notes the new length. A stop in between costs a
  * replay of the whole log, which changes nothing.
  */
-#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "gateway/base/cleanup.h"
 #include "gateway/base/log.h"
 #include "spool/spool_int.h"
 
-#define PRUNE_BYTES (64u << 20)
-
-struct segment_list {
-	uint64_t *v;
-	size_t	  n, max;
+struct lying {
+	uint64_t id, generation;
 };
 
-/* In order of id, as store_segments() gives them. */
+struct segment_list {
+	struct lying *v;
+	size_t	      n, max;
+};
+
+/* In order of id, as store_segments() gives them. Free ones, too: what they held
+ * lies in them until they are written again. */
 static int
-collect_used(void *arg, const struct store_segment *s)
+collect_segment(void *arg, const struct store_segment *s)
 {
 	struct segment_list *l = arg;
 
-	if (s->state == SEGMENT_FREE)
-		return 0;
 	if (l->n == l->max) {
 		l->max = l->max * 2 + 64;
 		l->v = xreallocarray(l->v, l->max, sizeof(*l->v));
 	}
-	l->v[l->n++] = s->id;
+	l->v[l->n++] = (struct lying){ s->id, s->generation };
 	return 0;
 }
 
 static int
 compare_id(const void *a, const void *b)
 {
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	const struct lying *x = a, *y = b;
 
-	return x < y ? -1 : x > y;
+	return x->id < y->id ? -1 : x->id > y->id;
 }
 
 struct prune {
 	struct spool *sp;
-	struct segment_list used;
+	struct segment_list segments;
 };
 
-/* The reason of an expunged entry is the segment, in hex (sweep.c). */
+/* The reason of an expunged entry is the segment and its generation (sweep.c). */
 static bool
 bytes_may_be_there(const struct prune *p, const struct settle_entry *e)
 {
-	uint64_t segment = strtoull(e->reason, NULL, 16);
+	struct lying at = { 0, 0 };
+	const struct lying *now;
 
-	return segment == 0 || bsearch(&segment, p->used.v, p->used.n,
-	    sizeof(segment), compare_id) != NULL;
+	if (sscanf(e->reason, "%" SCNx64 ".%" SCNx64, &at.id, &at.generation) != 2 ||
+	    at.id == 0)
+		return true;
+	now = p->segments.n == 0 ? NULL : bsearch(&at, p->segments.v,
+	    p->segments.n, sizeof(at), compare_id);
+	return now != NULL && now->generation <= at.generation;
 }
 
 static bool
@@ -84,13 +91,16 @@ apply_unnote(struct spool *sp, void *arg)
 static int
 apply_prune(struct spool *sp, void *arg)
 {
-	struct prune *p = arg;
-	int r = settle_compact(sp->log, matters, p);
+	return settle_compact(sp->log, matters, arg);
+}
 
-	/* Whether it was replaced or not, the index reflects all of it. */
-	if (r == 0)
-		atomic_store(&sp->replayed, true);
-	return r;
+/* Whether it was replaced or not, the index reflects all of it. */
+static int
+apply_reflected(struct spool *sp, void *arg)
+{
+	atomic_store(&sp->replayed, true);
+	*(uint64_t *)arg = settle_size(sp->log);
+	return 0;
 }
 
 static int
@@ -101,25 +111,25 @@ apply_size(struct spool *sp, void *arg)
 }
 
 void
-prune_log(struct spool *sp)
+prune_log(struct spool *sp, uint64_t least)
 {
 	struct prune p = { .sp = sp };
 	uint64_t before, after;
-	int r;
+	int r, k;
 
-	if (commit_run(sp, apply_size, &before, 0) < 0 || before < PRUNE_BYTES ||
+	if (commit_run(sp, apply_size, &before, 0) < 0 || before < least ||
 	    before < 2 * sp->keep.pruned_bytes)
 		return;
-	r = store_segments(sp->store, collect_used, &p.used);
+	r = store_segments(sp->store, collect_segment, &p.segments);
 	if (r >= 0)
 		r = commit_run(sp, apply_unnote, NULL, COMMIT_DURABLE | COMMIT_ALONE);
 	if (r >= 0)
 		r = commit_run(sp, apply_prune, &p, COMMIT_ALONE);
-	free(p.used.v);
-	if (r >= 0)
-		r = commit_run(sp, apply_size, &after, 0);
-	if (r < 0) {
-		log_warn("the settle log could not be shortened", LOG_ERR(r));
+	free(p.segments.v);
+	k = commit_run(sp, apply_reflected, &after, 0);
+	if (r < 0 || k < 0) {
+		log_warn("the settle log could not be shortened",
+		    LOG_ERR(r < 0 ? r : k));
 		return;
 	}
 	sp->keep.pruned_bytes = after;

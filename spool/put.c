@@ -17,10 +17,6 @@
 #include "gateway/base/clock.h"
 #include "spool/put_int.h"
 
-/* How long a commit waits for the keeper to make a segment: less than the
- * patience of a sender. */
-#define RESERVE_WAIT_MS 10000
-
 /* ---- the pool of chunks ---- */
 
 static struct put_chunk *
@@ -283,7 +279,7 @@ write_small(struct spool_put *put, struct record *rec, struct store_place *at)
 	if (store_wants_standby(sp->store))
 		keeper_nudge(sp);
 	r = store_reserve(sp->store, RECORD_HEAD + put->length,
-	    clock_mono_ms() + RESERVE_WAIT_MS, at, &rec->generation);
+	    clock_mono_ms() + sp->patience_ms, at, &rec->generation);
 	if (r < 0)
 		return r;
 

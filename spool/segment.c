@@ -220,6 +220,15 @@ store_segment_known(struct store *st, uint64_t id, uint64_t generation,
 	return 0;
 }
 
+uint64_t
+store_segment_generation(struct store *st, uint64_t id)
+{
+	LOCK_SCOPE(&st->mu);
+	const struct segment *seg = segment_find(st, id);
+
+	return seg != NULL ? seg->generation : 0;
+}
+
 int
 store_segments(struct store *st,
     int (*fn)(void *arg, const struct store_segment *s), void *arg)

@@ -12,6 +12,7 @@
 #include "spool/spool_int.h"
 
 #define ROOM_TO_START (1u << 20)
+#define PATIENCE_MS   10000	/* less than a sender has */
 
 /* ---- a failed disk (invariant 7) ---- */
 
@@ -189,6 +190,7 @@ spool_open(const struct spool_options *opt, struct spool **ret, struct buf *why)
 	int r;
 
 	sp->directory = xstrdup(opt->directory);
+	sp->patience_ms = PATIENCE_MS;
 	sp->activity = activity_new();
 	put_pool_init(&sp->pool);
 	(void)pthread_mutex_init(&sp->readers_mu, NULL);

@@ -334,7 +334,8 @@ struct spool_command {
 	enum spool_priority priority;
 };
 /* Recorded with the actor's name before it takes effect. *ret_n: deliveries (or
- * instances, for purge) that changed. -ENOENT: no such study or destination. */
+ * instances, for purge) that changed. -ENOENT: no such study or destination.
+ * -EAGAIN: not while the index is rebuilt. */
 int spool_command(struct spool *sp, const struct spool_command *cmd,
     uint64_t *ret_n);
 

@@ -137,6 +137,7 @@ struct keeper {
 int  keeper_start(struct spool *sp);
 void keeper_stop(struct spool *sp);
 void keeper_nudge(struct spool *sp);
+void keeper_round(struct spool *sp);	/* what its thread does each second */
 /* Called by the keeper's thread between the slices of long work: arrivals find
  * their next segment meanwhile. False: it is to stop. */
 bool keeper_tend(struct spool *sp);
@@ -175,7 +176,8 @@ void leftover_note(struct spool *sp, uint64_t id);
 void leftover_run(struct spool *sp);	/* the keeper's thread */
 
 /* ---- prune.c (the keeper's thread) ---- */
-void prune_log(struct spool *sp);
+#define PRUNE_BYTES (64u << 20)	/* worth it */
+void prune_log(struct spool *sp, uint64_t least);
 
 /* ---- adopt.c ---- */
 int  adopt_at_start(struct spool *sp, struct buf *why);
@@ -196,6 +198,7 @@ struct spool {
 	struct activity	  *activity;
 	struct put_pool	   pool;
 	uint64_t	   small_max;	/* bytes of an object in a segment */
+	int64_t		   patience_ms;	/* of a commit that waits for a segment */
 	struct adopt	  *adopt;	/* the keeper's, while rebuilding */
 	char		  *directory;
 

@@ -104,6 +104,7 @@ struct store_segment {
  * told of is FULL: it must be scanned. */
 int  store_segment_known(struct store *st, uint64_t id, uint64_t generation,
 	 enum segment_state state);
+uint64_t store_segment_generation(struct store *st, uint64_t id);	/* 0: none */
 /* All segments found; fn may not call the store. */
 int  store_segments(struct store *st,
 	 int (*fn)(void *arg, const struct store_segment *s), void *arg);

@@ -65,7 +65,7 @@ apply_expunge(struct spool *sp, void *arg)
 			.destination = "", .study = "", .actor = op->actor,
 			.reason = "" };
 		struct victim *v = &op->gone->v[op->gone->n];
-		char where[40];
+		char where[60];
 		int r;
 
 		r = index_expunge(sp->ix, op->ids[i], &v->at, &v->length);
@@ -75,7 +75,9 @@ apply_expunge(struct spool *sp, void *arg)
 			return r;
 		v->id = op->ids[i];
 		op->gone->n++;
-		(void)snprintf(where, sizeof(where), "%" PRIx64, v->at.segment);
+		(void)snprintf(where, sizeof(where), "%" PRIx64 ".%" PRIx64,
+		    v->at.segment, store_segment_generation(sp->store,
+		    v->at.segment));
 		e.reason = where;
 		r = settle_append(sp->log, &e);
 		if (r < 0)

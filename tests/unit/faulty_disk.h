@@ -7,7 +7,7 @@
  * (everything is -EIO); disk_power_cut() then takes back, block by block and by
  * the toss of a coin, what was written and not synced, and the names that were
  * made in a directory that was not. Renames and unlinks are the journal's: in
- * order and at once.
+ * order and at once. Any thread may use the disk; it is set up while none does.
  */
 #ifndef CW_TEST_FAULTY_DISK_H
 #define CW_TEST_FAULTY_DISK_H
@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -33,6 +34,7 @@ enum disk_call {
 };
 
 #define DISK_BLOCK 512
+#define DISK_MADE  256
 
 struct disk_undo {
 	char	 path[256];
@@ -56,9 +58,21 @@ static struct {
 	bool	 dead;
 	struct disk_undo *undo;
 	size_t	 n_undo, room;
-	char	 made[64][256];
+	char	 made[DISK_MADE][256];
 	size_t	 n_made;
 } disk;
+static pthread_mutex_t disk_mu = PTHREAD_MUTEX_INITIALIZER;
+
+static inline void
+disk_unlock(pthread_mutex_t **mu)
+{
+	(void)pthread_mutex_unlock(*mu);
+}
+
+#define DISK_LOCK                                                               \
+	pthread_mutex_t *disk_locked __attribute__((cleanup(disk_unlock))) =    \
+	    &disk_mu;                                                           \
+	(void)pthread_mutex_lock(disk_locked)
 
 static inline void
 disk_reset(void)
@@ -208,6 +222,7 @@ disk_power_cut(unsigned seed)
 static ssize_t
 disk_pwritev(int fd, const struct iovec *iov, int n, off_t at)
 {
+	DISK_LOCK;
 	size_t len = 0;
 
 	for (int i = 0; i < n; i++)
@@ -233,6 +248,7 @@ disk_pwritev(int fd, const struct iovec *iov, int n, off_t at)
 static ssize_t
 disk_pread(int fd, void *data, size_t len, off_t at)
 {
+	DISK_LOCK;
 	off_t block = (off_t)(disk.fail_block - 1) * 4096;
 
 	if (disk.fail_block != 0 && (disk.fail_fd == 0 || disk.fail_fd == fd) &&
@@ -246,6 +262,7 @@ disk_pread(int fd, void *data, size_t len, off_t at)
 static ssize_t
 disk_write(int fd, const void *data, size_t len)
 {
+	DISK_LOCK;
 	if (disk_fails(DISK_WRITE))
 		return -1;
 	disk_remember(fd, lseek(fd, 0, SEEK_CUR), len);
@@ -255,6 +272,7 @@ disk_write(int fd, const void *data, size_t len)
 static int
 disk_fdatasync(int fd)
 {
+	DISK_LOCK;
 	if (disk_fails(DISK_SYNC))
 		return -1;
 	disk_synced(fd);
@@ -264,18 +282,21 @@ disk_fdatasync(int fd)
 static int
 disk_fallocate(int fd, int mode, off_t at, off_t len)
 {
+	DISK_LOCK;
 	return disk_fails(DISK_ALLOCATE) ? -1 : fallocate(fd, mode, at, len);
 }
 
 static int
 disk_ftruncate(int fd, off_t len)
 {
+	DISK_LOCK;
 	return disk_fails(DISK_TRUNCATE) ? -1 : ftruncate(fd, len);
 }
 
 static int
 disk_renameat(int olddir, const char *from, int newdir, const char *to)
 {
+	DISK_LOCK;
 	char a[256], b[256];
 
 	if (disk_fails(DISK_RENAME))
@@ -299,6 +320,7 @@ disk_renameat(int olddir, const char *from, int newdir, const char *to)
 static int
 disk_unlinkat(int dirfd, const char *name, int flags)
 {
+	DISK_LOCK;
 	char path[256];
 
 	if (disk_fails(DISK_UNLINK))
@@ -311,12 +333,13 @@ disk_unlinkat(int dirfd, const char *name, int flags)
 static int
 disk_openat(int dirfd, const char *name, int flags, mode_t mode)
 {
+	DISK_LOCK;
 	bool is_new = (flags & O_CREAT) != 0 &&
 	    faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
 
 	if (is_new && disk_fails(DISK_CREATE))
 		return -1;
-	if (is_new && disk.watch && disk.n_made < 64)
+	if (is_new && disk.watch && disk.n_made < DISK_MADE)
 		disk_path(dirfd, name, disk.made[disk.n_made++]);
 	return openat(dirfd, name, flags, mode);
 }

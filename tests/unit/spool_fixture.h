@@ -43,7 +43,7 @@ open_box(struct box *b)
 	assert_int_equal(r, 0);
 }
 
-static int
+static inline int
 setup(void **state)
 {
 	struct box *b = calloc(1, sizeof(*b));
@@ -57,7 +57,7 @@ setup(void **state)
 	return 0;
 }
 
-static int
+static inline int
 teardown(void **state)
 {
 	struct box *b = *state;

@@ -1,0 +1,641 @@
+/* test_spool_faults.c - the whole life of a spool on a disk that fails.
+ *
+ * A life: small and large objects, the same bytes again, other bytes, routing,
+ * verdicts, commands, sweeping, compaction, pruning, a restart, a lost index. It is
+ * lived again and again, each time with another call of the disk failing once or
+ * from then on, or with the power going; then the spool is opened on a good disk.
+ * What was acknowledged must be there bit for bit and owed, or have ended as it was
+ * acknowledged to have ended. The index's own writes pass through the same disk.
+ *
+ * CAUSEWAY_TEST_EVERY=1 takes every call instead of a sample, CAUSEWAY_TEST_SEED
+ * another sample.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <time.h>
+
+#include <cmocka.h>
+#include <sqlite3.h>
+
+#include "tests/unit/faulty_disk.h"
+
+#include "gateway/base/clock.h"
+#include "gateway/base/log.h"
+#include "spool/put_int.h"
+#include "spool/spool_int.h"
+
+#include "tests/unit/spool_fixture.h"
+
+#define SEGMENT_BYTES 65536
+#define LARGE	      30000	/* more than a segment of this size takes */
+
+/* ---- SQLite on the same disk ---- */
+
+int fsync(int fd);
+int fdatasync(int fd);
+
+int
+fsync(int fd)
+{
+	return disk_fdatasync(fd);
+}
+
+int
+fdatasync(int fd)
+{
+	return disk_fdatasync(fd);
+}
+
+static ssize_t
+index_pwrite(int fd, const void *data, size_t len, off_t at)
+{
+	struct iovec iov = { (void *)(uintptr_t)data, len };
+
+	return disk_pwritev(fd, &iov, 1, at);
+}
+
+static int
+index_unlink(const char *path)
+{
+	return disk_unlinkat(AT_FDCWD, path, 0);
+}
+
+static void
+set_index_disk(void)
+{
+	sqlite3_vfs *vfs = sqlite3_vfs_find("unix");
+
+#define CALL(name, fn) \
+	(void)vfs->xSetSystemCall(vfs, name, (sqlite3_syscall_ptr)(fn))
+	CALL("pwrite", index_pwrite);
+	CALL("pwrite64", index_pwrite);
+	CALL("ftruncate", disk_ftruncate);
+	CALL("unlink", index_unlink);
+#undef CALL
+}
+
+/* ---- what was acknowledged ---- */
+
+#define BIT(state) (1u << (state))
+#define ENDED (BIT(SPOOL_DELIVERED) | BIT(SPOOL_WARNED) | BIT(SPOOL_LET_GO))
+
+struct want {
+	char	 sop[48], study[16];
+	size_t	 pixels;
+	uint8_t	 fill;
+	uint64_t id;		/* 0: not acknowledged */
+	unsigned version;
+	unsigned may;		/* states that it may be in */
+	bool	 gone;		/* its bytes may have been swept once it ended */
+	bool	 must_be_gone;
+};
+
+#define WANTS 64
+struct life {
+	char	 dir[64];
+	struct spool *sp;
+	struct want want[WANTS];
+	size_t	 n;
+};
+
+static struct want *
+find_want(struct life *l, uint64_t id)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->want[i].id == id)
+			return &l->want[i];
+	}
+	return NULL;
+}
+
+static bool
+open_life(struct life *l)
+{
+	struct spool_options o = { .directory = l->dir, .reserve = 1 << 20,
+		.keep_delivered_ms = 86400000, .keep_index_ms = 86400000 };
+	struct buf why = BUF_INIT(4096);
+	int r = spool_open(&o, &l->sp, &why);
+
+	buf_free(&why);
+	return r == 0;
+}
+
+/* From here on the test is the keeper, so that one life is like the other. */
+static bool
+begin(struct life *l)
+{
+	if (!open_life(l))
+		return false;
+	keeper_stop(l->sp);
+	l->sp->keep.stop = false;
+	l->sp->patience_ms = 0;
+	for (unsigned i = 0; i < 100 && l->sp->rebuilding; i++)
+		(void)adopt_continue(l->sp);
+	return true;
+}
+
+/* Another put of the same bytes may have taken effect without a word. */
+static void
+note_unanswered(struct life *l, const char *sop)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		if (strcmp(l->want[i].sop, sop) == 0)
+			l->want[i].may |= BIT(SPOOL_OWED);
+	}
+}
+
+static void
+put(struct life *l, const char *study, const char *sop, size_t pixels, uint8_t fill)
+{
+	struct spool_receipt rec = { 0 };
+	struct buf obj = BUF_INIT(1 << 20);
+	struct want *w;
+	int r;
+
+	(void)keeper_tend(l->sp);
+	make_object(&obj, study, sop, pixels, fill);
+	r = store_as(l->sp, DICOM_UID_EXPLICIT_LE, sop, &obj, &rec);
+	buf_free(&obj);
+	if (r < 0) {
+		note_unanswered(l, sop);
+		return;
+	}
+	w = find_want(l, rec.id);
+	if (w != NULL) {
+		assert_true(rec.outcome == SPOOL_SAME ||
+		    rec.outcome == SPOOL_OWED_AGAIN);
+		if (rec.outcome == SPOOL_OWED_AGAIN)
+			w->may = BIT(SPOOL_OWED);
+		return;
+	}
+	assert_true(l->n < WANTS);
+	w = &l->want[l->n++];
+	*w = (struct want){ .pixels = pixels, .fill = fill, .id = rec.id,
+		.version = rec.version, .may = BIT(SPOOL_OWED) };
+	(void)snprintf(w->sop, sizeof(w->sop), "%s", sop);
+	(void)snprintf(w->study, sizeof(w->study), "%s", study);
+}
+
+static int
+take_study(void *arg, const struct spool_study *s)
+{
+	*(uint64_t *)arg = s->id;
+	return 0;
+}
+
+static uint64_t
+study_id(struct life *l, const char *uid)
+{
+	struct spool_filter f = { .uid = uid, .state = -1 };
+	uint64_t id = 0;
+
+	(void)spool_studies(l->sp, &f, take_study, &id);
+	return id;
+}
+
+static int
+route_one(void *arg, const struct spool_instance *in)
+{
+	static const char *const dest[] = { "cloud" };
+	struct spool_routing r = { in->id, dest, 1 };
+
+	return spool_route(arg, &r, 1);
+}
+
+static int
+route(struct life *l, const char *study)
+{
+	uint64_t id = study_id(l, study);
+
+	return id == 0 ? 0 : spool_pending(l->sp, id, 0, route_one, l->sp);
+}
+
+static int
+see_delivery(void *arg, const struct spool_delivery_row *row)
+{
+	if (row->destination[0] != '\0' || *(int *)arg < 0)
+		*(int *)arg = (int)row->state;
+	return 0;
+}
+
+/* At the cloud, else nowhere; -1: none. */
+static int
+see_state(struct life *l, uint64_t id)
+{
+	int state = -1;
+
+	return spool_deliveries(l->sp, id, see_delivery, &state) < 0 ? -1 : state;
+}
+
+/* Not what its routing did not come to: that is pending. */
+static void
+settle(struct life *l, size_t i, enum spool_delivery state)
+{
+	struct spool_verdict v = { 0, "cloud", state, "because" };
+
+	if (i >= l->n || see_state(l, l->want[i].id) != SPOOL_OWED)
+		return;
+	v.id = l->want[i].id;
+	if (spool_settle(l->sp, &v, 1) < 0)
+		l->want[i].may |= BIT(state);
+	else
+		l->want[i].may = BIT(state);
+}
+
+static void
+command(struct life *l, const char *study, enum spool_verb verb)
+{
+	struct spool_command c = { .verb = verb, .actor = "alice",
+		.study = study_id(l, study) };
+	uint64_t n;
+	int r;
+
+	if (c.study == 0)
+		return;
+	r = spool_command(l->sp, &c, &n);
+	if (r == -EAGAIN)
+		return;
+	for (size_t i = 0; i < l->n; i++) {
+		struct want *w = &l->want[i];
+
+		if (strcmp(w->study, study) != 0)
+			continue;
+		w->may |= BIT(SPOOL_LET_GO);
+		w->gone |= verb == SPOOL_PURGE;
+		if (r == 0) {
+			w->may &= ~(BIT(SPOOL_OWED) | BIT(SPOOL_REFUSED));
+			w->must_be_gone |= verb == SPOOL_PURGE;
+		}
+	}
+}
+
+static void
+sweep(struct life *l)
+{
+	struct spool_options o = { .reserve = 1 << 20, .keep_delivered_ms = -5000,
+		.keep_index_ms = 86400000 };
+
+	for (size_t i = 0; i < l->n; i++)
+		l->want[i].gone |= (l->want[i].may & ENDED) != 0;
+	spool_configure(l->sp, &o);
+	l->sp->keep.next_barrier_ms = l->sp->keep.next_sweep_ms = 0;
+	keeper_round(l->sp);
+	o.keep_delivered_ms = 86400000;
+	spool_configure(l->sp, &o);
+}
+
+/* ---- the life ---- */
+
+static void
+be_young(struct life *l)
+{
+	char sop[48];
+
+	for (unsigned i = 0; i < 10; i++) {
+		(void)snprintf(sop, sizeof(sop), "1.1.%u", i);
+		put(l, "1.1", sop, i == 4 ? LARGE : 9000 + i, (uint8_t)i);
+	}
+	put(l, "1.1", "1.1.0", 9000, 0);	/* the same */
+	put(l, "1.1", "1.1.1", 9001, 77);	/* a version */
+	put(l, "1.1", "1.1.4", LARGE, 78);
+	for (unsigned i = 0; i < 3; i++) {
+		(void)snprintf(sop, sizeof(sop), "1.2.%u", i);
+		put(l, "1.2", sop, i == 1 ? LARGE : 5000, (uint8_t)i);
+	}
+	(void)route(l, "1.1");
+	for (size_t i = 0; i < 10; i++) {
+		if (i != 7)
+			settle(l, i, i == 6 ? SPOOL_REFUSED : SPOOL_DELIVERED);
+	}
+	put(l, "1.1", "1.1.2", 9002, 2);	/* delivered: once more */
+	sweep(l);
+	put(l, "1.1", "1.1.3", 9003, 3);	/* swept: these bytes count */
+	put(l, "1.1", "1.1.4", LARGE, 4);
+}
+
+static void
+be_old(struct life *l)
+{
+	char sop[48];
+
+	command(l, "1.2", SPOOL_PURGE);
+	for (unsigned i = 0; i < 8; i++) {
+		(void)snprintf(sop, sizeof(sop), "1.3.%u", i);
+		put(l, "1.3", sop, 12000, (uint8_t)(50 + i));
+	}
+	(void)route(l, "1.3");
+	(void)route(l, "1.1");
+	for (size_t i = l->n > 8 ? l->n - 8 : 0; i + 1 < l->n; i++)
+		settle(l, i, SPOOL_DELIVERED);
+	sweep(l);
+	if (!l->sp->rebuilding)
+		prune_log(l->sp, 1);
+	for (unsigned i = 0; i < 4; i++) {
+		(void)snprintf(sop, sizeof(sop), "1.4.%u", i);
+		put(l, "1.4", sop, i == 2 ? LARGE : 12000, (uint8_t)(80 + i));
+	}
+	command(l, "1.4", SPOOL_DROP);
+	put(l, "1.4", "1.4.0", 12000, 80);	/* let go: owed again */
+	sweep(l);
+}
+
+static void
+live(struct life *l)
+{
+	if (begin(l)) {
+		be_young(l);
+		spool_close(TAKE_PTR(l->sp));
+		if (begin(l)) {
+			be_old(l);
+			spool_close(TAKE_PTR(l->sp));
+		}
+	}
+}
+
+/* ---- and what is left ---- */
+
+static bool
+bytes_are_right(struct life *l, const struct want *w)
+{
+	AUTO_FREE char *got = NULL;
+	struct buf obj = BUF_INIT(1 << 20);
+	struct spool_reader *r = NULL;
+	bool right;
+
+	if (spool_reader_open(l->sp, w->id, &r) < 0)
+		return false;
+	make_object(&obj, w->study, w->sop, w->pixels, w->fill);
+	got = xcalloc(1, obj.len);
+	right = spool_reader_length(r) == obj.len &&
+	    spool_reader_read(r, 0, got, obj.len) == (ssize_t)obj.len &&
+	    memcmp(got, obj.data, obj.len) == 0;
+	spool_reader_close(r);
+	buf_free(&obj);
+	return right;
+}
+
+static const char *
+check_want(struct life *l, const struct want *w, unsigned *ret_version)
+{
+	struct spool_instance in;
+	int state;
+
+	*ret_version = 0;
+	if (spool_instance_get(l->sp, w->id, &in) < 0)
+		return w->gone && (w->may & ENDED) != 0 ? NULL : "no row";
+	*ret_version = in.version;
+	state = see_state(l, w->id);
+	if (state < 0)
+		return "owed to nobody";
+	if ((BIT(state) & w->may) == 0)
+		return "in a state that nobody told";
+	if (in.damaged)
+		return "damaged";
+	if (!in.kept)
+		return w->gone && (BIT(state) & ENDED) != 0 ? NULL :
+		    "bytes are gone";
+	if (w->must_be_gone)
+		return "bytes are still there";
+	return bytes_are_right(l, w) ? NULL : "other bytes";
+}
+
+static void
+wait_until_rebuilt(struct life *l)
+{
+	struct timespec ms = { .tv_nsec = 1000000 };
+	struct spool_stats st = { .rebuilding = true };
+
+	for (unsigned i = 0; i < 20000 && st.rebuilding; i++) {
+		assert_int_equal(spool_stats(l->sp, &st), 0);
+		if (st.rebuilding)
+			(void)nanosleep(&ms, NULL);
+	}
+	assert_false(st.rebuilding);
+}
+
+static void
+check_versions(const struct life *l, const unsigned *version, const char *when)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		for (size_t k = i + 1; k < l->n; k++) {
+			if (strcmp(l->want[i].sop, l->want[k].sop) == 0 &&
+			    version[i] != 0 && version[k] != 0 &&
+			    version[i] >= version[k])
+				fail_msg("%s: %s: version %u came before %u", when,
+				    l->want[i].sop, version[i], version[k]);
+		}
+	}
+}
+
+static void
+check_life(struct life *l, const char *when)
+{
+	static const char *const studies[] = { "1.1", "1.2", "1.3", "1.4" };
+	unsigned version[WANTS] = { 0 };
+
+	if (!open_life(l))
+		fail_msg("%s: it does not open", when);
+	wait_until_rebuilt(l);
+	for (size_t i = 0; i < ARRAY_LEN(studies); i++)
+		assert_int_equal(route(l, studies[i]), 0);
+	for (size_t i = 0; i < l->n; i++) {
+		const struct want *w = &l->want[i];
+		const char *wrong = check_want(l, w, &version[i]);
+
+		if (wrong != NULL)
+			fail_msg("%s: %zu: %s (id %llu, %d of %x): %s", when, i,
+			    w->sop, (unsigned long long)w->id,
+			    see_state(l, w->id), w->may, wrong);
+	}
+	check_versions(l, version, when);
+	spool_close(TAKE_PTR(l->sp));
+}
+
+static void
+remove_file(const struct life *l, const char *name)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", l->dir, name);
+	(void)unlink(path);
+}
+
+static void
+lose_index(const struct life *l)
+{
+	remove_file(l, "index.db");
+	remove_file(l, "index.db-wal");
+	remove_file(l, "index.db-shm");
+}
+
+static void
+be_born(struct life *l)
+{
+	struct buf why = BUF_INIT(4096);
+	struct store *st;
+
+	memset(l, 0, sizeof(*l));
+	disk_make_tree(l->dir);
+	assert_int_equal(store_open(l->dir, 0, SEGMENT_BYTES, &st, &why), 0);
+	store_close(st);
+	buf_free(&why);
+}
+
+/* What is left now, and what would be left if the index were lost, too. */
+static void
+be_judged(struct life *l, const char *how)
+{
+	char when[128];
+
+	disk_reset();
+	check_life(l, how);
+	(void)snprintf(when, sizeof(when), "%s, then without index", how);
+	lose_index(l);
+	check_life(l, when);
+	disk_remove_tree(l->dir);
+}
+
+/* ---- the tests ---- */
+
+static void
+a_life_without_faults(void **state)
+{
+	struct life l;
+
+	(void)state;
+	be_born(&l);
+	live(&l);
+	assert_int_equal(l.n, 10 + 2 + 3 + 2 + 8 + 4);
+	be_judged(&l, "no fault");
+}
+
+/* How many of its calls are tried. */
+static unsigned
+stride(unsigned calls, unsigned sample)
+{
+	const char *every = getenv("CAUSEWAY_TEST_EVERY");
+
+	if (every != NULL || calls <= sample)
+		return 1;
+	return calls / sample;
+}
+
+static unsigned
+first_call(unsigned step)
+{
+	const char *seed = getenv("CAUSEWAY_TEST_SEED");
+
+	return 1 + (seed != NULL ? (unsigned)atoi(seed) : 0) % step;
+}
+
+static unsigned
+count_calls(enum disk_call call)
+{
+	struct life l;
+	unsigned n;
+
+	be_born(&l);
+	disk_reset();
+	disk_fail(call, 0, 0);
+	live(&l);
+	n = disk.count[call];
+	disk_reset();
+	disk_remove_tree(l.dir);
+	return n;
+}
+
+static void
+live_with_failing(enum disk_call call, const char *name, int error, bool ever,
+    unsigned sample)
+{
+	unsigned calls = count_calls(call), step = stride(calls, sample);
+
+	for (unsigned n = first_call(step); n <= calls; n += step) {
+		struct life l;
+		char how[96];
+
+		(void)snprintf(how, sizeof(how), "%s %u of %u fails with %s%s", name,
+		    n, calls, strerrorname_np(error), ever ? " for ever" : "");
+		be_born(&l);
+		disk_fail(call, n, error);
+		disk.fail_ever = ever;
+		live(&l);
+		be_judged(&l, how);
+	}
+}
+
+static void
+a_disk_that_is_full_once(void **state)
+{
+	(void)state;
+	live_with_failing(DISK_WRITE, "write", ENOSPC, false, 40);
+	live_with_failing(DISK_ALLOCATE, "allocation", ENOSPC, false, 12);
+	live_with_failing(DISK_CREATE, "creation", ENOSPC, false, 12);
+}
+
+static void
+a_disk_that_is_full(void **state)
+{
+	(void)state;
+	live_with_failing(DISK_WRITE, "write", ENOSPC, true, 25);
+}
+
+static void
+a_disk_that_fails_once(void **state)
+{
+	(void)state;
+	live_with_failing(DISK_WRITE, "write", EIO, false, 25);
+	live_with_failing(DISK_SYNC, "sync", EIO, false, 40);
+	live_with_failing(DISK_RENAME, "rename", EIO, false, 8);
+	live_with_failing(DISK_UNLINK, "unlink", EIO, false, 8);
+	live_with_failing(DISK_TRUNCATE, "truncation", EIO, false, 8);
+}
+
+static void
+power_cuts(void **state)
+{
+	struct life l;
+	unsigned changes, step;
+
+	(void)state;
+	be_born(&l);
+	disk_reset();
+	disk.watch = true;
+	live(&l);
+	changes = disk.changes;
+	disk_reset();
+	disk_remove_tree(l.dir);
+
+	step = stride(changes, 90);
+	for (unsigned n = first_call(step); n <= changes; n += step) {
+		char how[96];
+
+		(void)snprintf(how, sizeof(how), "power cut after %u of %u", n,
+		    changes);
+		be_born(&l);
+		disk_reset();
+		disk.watch = true;
+		disk.dead_after = n;
+		live(&l);
+		disk_power_cut(n % 4 + 1);
+		remove_file(&l, "index.db-shm");
+		be_judged(&l, how);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_life_without_faults),
+		cmocka_unit_test(a_disk_that_is_full_once),
+		cmocka_unit_test(a_disk_that_is_full),
+		cmocka_unit_test(a_disk_that_fails_once),
+		cmocka_unit_test(power_cuts),
+	};
+
+	set_index_disk();
+	log_set_level(LOG_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
