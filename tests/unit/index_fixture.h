@@ -112,11 +112,16 @@ arrival(uint64_t id, unsigned study, unsigned series, unsigned instance)
 	r->generation = 7;
 	a.at = (struct store_place){ r->segment, 4096 * id };
 	(void)memcpy(r->checksum, &id, sizeof(id));
-	(void)snprintf(r->origin.calling, sizeof(r->origin.calling), "%s", "CT1");
-	(void)snprintf(r->origin.called, sizeof(r->origin.called), "%s", "CAUSEWAY");
-	(void)snprintf(r->origin.address, sizeof(r->origin.address), "%s", "10.1.2.3");
-	(void)snprintf(r->head.sop_class, sizeof(r->head.sop_class), "%s", "1.2.840.10008.5.1.4.1.1.2");
-	(void)snprintf(r->head.syntax, sizeof(r->head.syntax), "%s", DICOM_UID_EXPLICIT_LE);
+	(void)snprintf(r->origin.calling, sizeof(r->origin.calling), "%s",
+	    "CT1");
+	(void)snprintf(r->origin.called, sizeof(r->origin.called), "%s",
+	    "CAUSEWAY");
+	(void)snprintf(r->origin.address, sizeof(r->origin.address), "%s",
+	    "10.1.2.3");
+	(void)snprintf(r->head.sop_class, sizeof(r->head.sop_class), "%s",
+	    "1.2.840.10008.5.1.4.1.1.2");
+	(void)snprintf(r->head.syntax, sizeof(r->head.syntax), "%s",
+	    DICOM_UID_EXPLICIT_LE);
 	r->head.priority = SPOOL_NORMAL;
 	(void)snprintf(r->study_uid, sizeof(r->study_uid), "1.2.%u", study);
 	(void)snprintf(r->series_uid, sizeof(r->series_uid), "1.2.%u.%u", study,

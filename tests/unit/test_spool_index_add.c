@@ -182,7 +182,8 @@ test_study_counts(void **state)
 	(void)arrive(f, arrival(2, 1, 1, 2));
 	sr.head = (struct dicom_head){ 0 };
 	head_text(&sr.head, DICOM_HEAD_MODALITY, "SR");
-	(void)snprintf(sr.rec.origin.calling, sizeof(sr.rec.origin.calling), "%s", "WS9");
+	(void)snprintf(sr.rec.origin.calling, sizeof(sr.rec.origin.calling), "%s",
+	    "WS9");
 	id = arrive(f, sr);
 	s = see_one(f, id);
 	assert_int_equal(s.last.series, 2);
@@ -233,7 +234,8 @@ test_latest_attributes(void **state)
 	assert_string_equal(s.name, "Roe^Jane");
 	/* The first one's attributes once more: not taken for known. */
 	a.rec.id = 4;
-	(void)snprintf(a.rec.head.sop_instance, sizeof(a.rec.head.sop_instance), "%s", "1.2.1.1.4");
+	(void)snprintf(a.rec.head.sop_instance, sizeof(a.rec.head.sop_instance), "%s",
+	    "1.2.1.1.4");
 	(void)arrive(f, a);
 	s = see_one(f, id);
 	assert_string_equal(s.name, "Doe^Jane");
@@ -348,9 +350,12 @@ test_hostile_strings(void **state)
 	head_put(&a.head, DICOM_HEAD_PATIENT_ID, nuls, sizeof(nuls) - 1);
 	head_put(&a.head, DICOM_HEAD_MODALITY, "C\0\xff\n", 4);
 	head_text(&a.head, DICOM_HEAD_CHARSET, "'; \xff\x1b");
-	(void)snprintf(a.rec.origin.calling, sizeof(a.rec.origin.calling), "%s", "'); DROP --");
-	(void)snprintf(a.rec.head.sop_instance, sizeof(a.rec.head.sop_instance), "%s", "1.2'; DELETE FROM study");
-	(void)snprintf(a.rec.study_uid, sizeof(a.rec.study_uid), "%s", "../../etc/passwd");
+	(void)snprintf(a.rec.origin.calling, sizeof(a.rec.origin.calling), "%s",
+	    "'); DROP --");
+	(void)snprintf(a.rec.head.sop_instance, sizeof(a.rec.head.sop_instance), "%s",
+	    "1.2'; DELETE FROM study");
+	(void)snprintf(a.rec.study_uid, sizeof(a.rec.study_uid), "%s",
+	    "../../etc/passwd");
 	s = see_one(f, arrive(f, a));
 	assert_string_equal(s.name, sql);
 	assert_string_equal(s.accession, "' OR '1'='1");
@@ -428,7 +433,8 @@ fill_studies(struct fixture *f)
 		head_text(&a.head, DICOM_HEAD_PATIENT_ID,
 		    i % 10 == 0 ? "P1" : text);
 		if (i % 2 == 0)
-			(void)snprintf(a.rec.origin.calling, sizeof(a.rec.origin.calling), "%s", "MR1");
+			(void)snprintf(a.rec.origin.calling, sizeof(a.rec.origin.calling), "%s",
+			    "MR1");
 		assert_int_equal(arrive_in(f, &a, ""), 0);
 	}
 	assert_int_equal(index_commit(f->ix, false), 0);
