@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "gateway/dimse/policy_int.h"
+#include "gateway/study/study.h"
 
 enum user_reason {		/* source 1 */
 	NO_REASON = 1, WRONG_APPLICATION_CONTEXT = 2, CALLING_UNKNOWN = 3,
@@ -180,35 +181,6 @@ policy_limit(const struct config *cfg, unsigned running, enum spool_space space,
 		defer(v, "the spool's disk is nearly full (spool.reserve)");
 }
 
-static bool
-matches_any(const struct config_strings *globs, const char *title)
-{
-	if (globs->n == 0)
-		return true;
-	for (size_t i = 0; i < globs->n; i++)
-		if (dicom_glob_match(globs->v[i], title))
-			return true;
-	return false;
-}
-
-static bool
-can_be_routed(const struct config *cfg, const char *calling, const char *called)
-{
-	const struct config_route *r;
-
-	for (size_t i = 0; i < cfg->routes.n; i++) {
-		r = cfg->routes.v[i];
-		if (!matches_any(&r->from, calling) ||
-		    !matches_any(&r->called, called))
-			continue;
-		if (r->to.n > 0)
-			return true;
-		if (r->final && r->modality.n == 0)
-			return false;
-	}
-	return cfg->routes.n == 0;
-}
-
 const char *
 policy_unroutable(const struct config *cfg, const char *calling,
     const char *called)
@@ -218,7 +190,7 @@ policy_unroutable(const struct config *cfg, const char *calling,
 	if (cfg->destinations.n == 0)
 		return "the gateway has no destination configured";
 	if (cfg->unrouted == CONFIG_UNROUTED_REFUSE &&
-	    !can_be_routed(cfg, calling, called))
+	    !study_routable(cfg, calling, called))
 		return "no route leads anywhere for this sender";
 	return NULL;
 }

@@ -89,9 +89,12 @@ study_routable(const struct config *cfg, const char *calling, const char *called
 	for (size_t i = 0; i < cfg->routes.n; i++) {
 		const struct config_route *r = cfg->routes.v[i];
 
-		if (r->to.n > 0 && match_any(&r->from, calling) &&
-		    match_any(&r->called, called))
+		if (!match_any(&r->from, calling) || !match_any(&r->called, called))
+			continue;
+		if (r->to.n > 0)
 			return true;
+		if (r->final && r->modality.n == 0)
+			return false;
 	}
 	return false;
 }

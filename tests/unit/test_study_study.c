@@ -114,6 +114,10 @@ rule_1_the_dose_report_travels_with_the_exam(void **state)
 	assert_true(study_routable(&c, "CT1", "Y"));
 	r1.from = (struct config_strings){ 2, from };
 	assert_false(study_routable(&c, "US1", "Y"));
+	r1.from = r1.to = (struct config_strings){ 0 };
+	r1.final = true;
+	r1.modality = (struct config_strings){ 0 };
+	assert_false(study_routable(&c, "CT1", "Y"));	/* it ends there */
 }
 
 int
