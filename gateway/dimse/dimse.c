@@ -206,9 +206,11 @@ refuse_operation(struct session *s, const struct dicom_command *rq,
 		if (e < 0)
 			return e;
 	}
-	log_warn("operation is not served", LOG_U64("assoc", assoc_id(s->assoc)),
-	    LOG_STR("calling", s->request->calling), LOG_HEX("command",
-	    rq->field));
+	if (s->unserved++ < WARNINGS_LOGGED)
+		log_warn("operation is not served",
+		    LOG_U64("assoc", assoc_id(s->assoc)),
+		    LOG_STR("calling", s->request->calling),
+		    LOG_HEX("command", rq->field));
 	return session_respond(s, context, rq, &rsp);
 }
 

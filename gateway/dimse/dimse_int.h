@@ -15,6 +15,8 @@
 #include "gateway/dimse/negotiate_int.h"
 #include "gateway/dimse/policy_int.h"
 
+#define WARNINGS_LOGGED 10	/* of each association, by line; the rest counted */
+
 struct callers;
 
 struct session {
@@ -28,7 +30,7 @@ struct session {
 	struct spool_source	   *source;	/* NULL until the first C-STORE */
 	int64_t			    since_ms, begin_mono_ms;
 	atomic_uint_least64_t	    stored, bytes;
-	uint64_t		    echoes, refused, warned, duplicates;
+	uint64_t		    echoes, refused, warned, duplicates, unserved;
 	char			    reason[200];	/* why we gave up; "" */
 };
 

@@ -19,8 +19,6 @@
 #include "gateway/dimse/callers_int.h"
 #include "gateway/dimse/dimse_int.h"
 
-#define WARNINGS_LOGGED 10	/* of each association, by line; the rest counted */
-
 #define STATUS_INVALID_INSTANCE 0x0117	/* PS3.7 C.5.10 */
 #define TAG_COMMAND_INSTANCE	0x00001000
 
