@@ -189,6 +189,7 @@ request_cut(struct lane *l, struct job *j, int64_t now_ms)
 		struct fragment *f = l->cautious && !j->drained ? NULL :
 		    job_take_fragment(j, now_ms);
 		struct request *rq;
+		bool fresh = f == NULL;
 
 		if (f == NULL && j->drained)
 			return NULL;
@@ -197,6 +198,9 @@ request_cut(struct lane *l, struct job *j, int64_t now_ms)
 		if (rq->n > 0)
 			return rq;
 		request_free(rq);
+		/* What has failed waits until all jobs were asked for the rest. */
+		if (fresh && l->cautious)
+			return NULL;
 	}
 }
 
