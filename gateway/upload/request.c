@@ -409,6 +409,19 @@ measure_rate(struct lane *l, const struct destination_result *r)
 	l->rate = l->rate > 0 ? 0.7 * l->rate + 0.3 * now : now;
 }
 
+/* A refresh may have made the job look again, which says nothing of whether there
+ * is anything left. */
+static bool
+all_delivered(struct lane *l, const struct job *j)
+{
+	struct spool_instance in = { .id = 0 };
+
+	if (j->in_flight > 0 || !TAILQ_EMPTY(&j->fragments) || j->delivered == 0)
+		return false;
+	return j->drained || (spool_owed(l->up->sp, l->name, j->study, 0, 1,
+	    take_exactly, &in) >= 0 && in.id == 0);
+}
+
 static void
 tell_delivered(const struct lane *l, const struct job *j, const struct request *rq,
     int64_t now_ms)
@@ -439,8 +452,7 @@ request_done(struct lane *l, struct request *rq, int64_t now_ms)
 		measure_rate(l, &rq->result);
 	give_back(l, j, rq, now_ms);
 
-	if (j->drained && j->in_flight == 0 && TAILQ_EMPTY(&j->fragments) &&
-	    j->delivered > 0) {
+	if (all_delivered(l, j)) {
 		tell_delivered(l, j, rq, now_ms);
 		j->delivered = j->bytes = 0;
 		j->began_ms = now_ms;
