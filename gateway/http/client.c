@@ -76,6 +76,14 @@ copy_base(const char *url)
 	return xstrndup(url, len);
 }
 
+static bool
+is_loopback(const char *host)
+{
+	return strncasecmp(host, "localhost:", 10) == 0 ||
+	    strncmp(host, "[::1]:", 6) == 0 || (strncmp(host, "127.", 4) == 0 &&
+	    strspn(host, "0123456789.:") == strlen(host));
+}
+
 int
 http_client_new(const struct http_client_options *opt, struct http_client **ret,
     struct buf *why)
@@ -98,6 +106,9 @@ http_client_new(const struct http_client_options *opt, struct http_client **ret,
 		return r;
 	}
 	credential_certificate(&c->credential, &c->certificate);
+	if (!c->tls && !is_loopback(c->host))
+		(void)buf_printf(why, "%surl: what goes to %s can be read on its "
+		    "way: use https://", why->len > 0 ? "; " : "", c->host);
 	*ret = c;
 	return 0;
 }

@@ -37,7 +37,7 @@ struct http_client_options {
 	int64_t	    stall_timeout_ms;	/* no byte either way: 0: 2 min */
 };
 /* why: for people; after success it may hold a warning (a secret that all may
- * read). */
+ * read, a server that is reached without TLS). */
 int  http_client_new(const struct http_client_options *opt,
 	 struct http_client **ret, struct buf *why);
 void http_client_cancel(struct http_client *c);

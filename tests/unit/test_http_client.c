@@ -406,6 +406,30 @@ test_bad_urls_are_refused(void **state)
 	}
 }
 
+static void
+test_plain_http_is_warned_of(void **state)
+{
+	static const struct { const char *url; bool warned; } urls[] = {
+		{ "http://pacs.example.org/dicom-web", true },
+		{ "http://127.example.org/", true },
+		{ "http://localhost.example.org/", true },
+		{ "http://localhost:8042/", false }, { "http://127.0.0.1/", false },
+		{ "http://[::1]:80/", false }, { "https://pacs.example.org/", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(urls); i++) {
+		struct http_client_options o = { .url = urls[i].url };
+		struct buf why = BUF_INIT(500);
+		struct http_client *c;
+
+		assert_int_equal(http_client_new(&o, &c, &why), 0);
+		assert_int_equal(why.len > 0, urls[i].warned);
+		buf_free(&why);
+		http_client_free(c);
+	}
+}
+
 static int
 start_plain(void **state)
 {
@@ -439,6 +463,7 @@ main(void)
 		cmocka_unit_test(test_our_side_gives_up),
 		cmocka_unit_test(test_sink_takes_good_replies_alone),
 		cmocka_unit_test(test_bad_urls_are_refused),
+		cmocka_unit_test(test_plain_http_is_warned_of),
 	};
 
 	return cmocka_run_group_tests(tests, start_plain, stop_plain);
