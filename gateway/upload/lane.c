@@ -82,6 +82,7 @@ lane_new(struct upload *u, const struct config *cfg,
 	}
 	/* One more than there are threads: the probe. */
 	l->work = queue_new(destination_limits(l->dest)->connections + 1, drop_request);
+	lane_show(l, clock_mono_ms());	/* people may look before its first round */
 	*ret = l;
 	return 0;
 }
