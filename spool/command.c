@@ -101,14 +101,16 @@ apply_slice(struct spool *sp, void *arg)
 		op->changed += changed ? 1 : 0;
 	}
 	op->more = pairs.n >= PAIRS_PAGE;
-	op->next = op->more && op->changed == 0 ? pairs.pair[pairs.n - 1].id :
-	    op->after;
+	if (!op->more)
+		return 0;
+	op->next = pairs.pair[pairs.n - 1].id;
+	/* Full: it may have ended within an instance. */
+	if (pairs.n == PAIRS_MAX && pairs.pair[0].id < op->next)
+		op->next--;
 	return 0;
 }
 
-/* What was changed no longer matches, so each slice begins where the last one did
- * (the pairs of one instance may straddle two); one that changed nothing, because
- * the bytes are gone, is passed over. */
+/* Always onwards: what the uploader has delivered meanwhile is not sent again. */
 static int
 change_deliveries(struct spool *sp, const struct spool_command *cmd, uint64_t *ret_n)
 {

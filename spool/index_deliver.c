@@ -98,8 +98,11 @@ subject_find(struct index *ix, uint64_t id, struct subject *ret)
 	AUTO_DONE sqlite3_stmt *st = NULL;
 	int r;
 
-	r = sql_query(&ix->sql, &st, "SELECT study, length, todo, must_check,"
-	    " kept FROM instance WHERE id = ?1", SQL_INT(id));
+	/* What a later version may have gone before is asked for first, too. */
+	r = sql_query(&ix->sql, &st, "SELECT i.study, i.length, i.todo,"
+	    " i.must_check OR EXISTS (SELECT 1 FROM instance AS e"
+	    "  WHERE e.uid = i.uid AND e.version > i.version),"
+	    " i.kept FROM instance AS i WHERE i.id = ?1", SQL_INT(id));
 	if (r < 0)
 		return r;
 	r = sql_step(st);

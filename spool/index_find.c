@@ -248,9 +248,10 @@ static const char instance_owed[] =
     INSTANCE_JOINS
     " WHERE d.destination = ?4 AND d.study = ?1 AND d.state = 0"
     " AND d.instance > ?2 AND (i.version = 1 OR NOT EXISTS"
-    "  (SELECT 1 FROM instance AS e CROSS JOIN delivery AS x"
-    "   ON x.instance = e.id AND x.destination = ?4 WHERE e.uid = i.uid"
-    "   AND e.version < i.version AND +x.state <= 1))"
+    "  (SELECT 1 FROM instance AS e WHERE e.uid = i.uid"
+    "   AND e.version < i.version AND (+e.todo = 0 OR EXISTS"
+    "   (SELECT 1 FROM delivery AS x WHERE x.instance = e.id"
+    "    AND x.destination = ?4 AND +x.state <= 1))))"
     " ORDER BY d.instance LIMIT ?3";
 
 static int

@@ -555,7 +555,10 @@ store_recycle(struct store *st, uint64_t segment, unsigned max_free,
 	seg = segment_find(st, segment);
 	if (seg == NULL) {
 		r = -ENOENT;
-	} else if (seg->pins > 0 || seg->syncing > 0) {
+	} else if (seg->state == SEGMENT_FREE && !seg->prepared) {
+		r = 0;		/* the index did not hear of it */
+	} else if (seg->state != SEGMENT_SEALED || seg->pins > 0 ||
+	    seg->syncing > 0) {
 		r = -EBUSY;
 	} else {
 		segment_move(seg, SEGMENT_FREE);

@@ -41,7 +41,7 @@ spool_incomplete(struct spool *sp, spool_open_study_fn *fn, void *arg)
 	spool_reader_give(sp, ir);
 	if (r == 0)
 		activity_collect(sp->activity);
-	return r;
+	return spool_trust(sp, r);
 }
 
 int
@@ -56,7 +56,7 @@ spool_pending(struct spool *sp, uint64_t study, uint64_t after,
 		return r;
 	r = index_reader_instances(ir, study, after, true, 0, fn, arg);
 	spool_reader_give(sp, ir);
-	return r;
+	return spool_trust(sp, r);
 }
 
 struct route_op {

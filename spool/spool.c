@@ -329,21 +329,32 @@ spool_debts(struct spool *sp, spool_debt_fn *fn, void *arg)
 	return LOOK(sp, index_reader_debts(ir, fn, arg));
 }
 
+/* What only readers see of a damaged index starves whoever waits for it: a rebuild
+ * ends that. fn of these never returns that error. */
+int
+spool_trust(struct spool *sp, int r)
+{
+	if (r == -EUCLEAN)
+		spool_suspect(sp, "the index is damaged", r);
+	return r;
+}
+
 int
 spool_owed_studies(struct spool *sp, const char *destination,
     spool_owed_study_fn *fn, void *arg)
 {
 	if (atomic_load(&sp->rebuilding))
 		return 0;
-	return LOOK(sp, index_reader_owed_studies(ir, destination, fn, arg));
+	return spool_trust(sp, LOOK(sp, index_reader_owed_studies(ir, destination,
+	    fn, arg)));
 }
 
 int
 spool_owed(struct spool *sp, const char *destination, uint64_t study,
     uint64_t after, size_t limit, spool_instance_fn *fn, void *arg)
 {
-	return LOOK(sp, index_reader_owed(ir, destination, study, after, limit, fn,
-	    arg));
+	return spool_trust(sp, LOOK(sp, index_reader_owed(ir, destination, study,
+	    after, limit, fn, arg)));
 }
 
 int

@@ -280,7 +280,7 @@ typedef int spool_owed_study_fn(void *arg, const struct spool_owed_study *s);
 int spool_owed_studies(struct spool *sp, const char *destination,
     spool_owed_study_fn *fn, void *arg);
 /* What is owed of one study, above after, in order of arrival; an instance
- * waits while an earlier version of its UID is owed (rule 3). */
+ * waits while an earlier version of its UID is pending, or owed there (rule 3). */
 int spool_owed(struct spool *sp, const char *destination, uint64_t study,
     uint64_t after, size_t limit, spool_instance_fn *fn, void *arg);
 

@@ -228,6 +228,7 @@ struct spool {
 struct index_reader *spool_reader_take(struct spool *sp, int *ret_r);
 void spool_reader_give(struct spool *sp, struct index_reader *r);
 void spool_wake(struct spool *sp);
+int  spool_trust(struct spool *sp, int r);	/* -EUCLEAN of the index is final; r */
 /* Invariant 7: stops promising, marks the index to be rebuilt, tells the owner. */
 void spool_suspect(struct spool *sp, const char *what, int error);
 

@@ -125,7 +125,8 @@ void store_segment_spare(struct store *st, uint64_t segment);
 int  store_next_full(struct store *st, uint64_t *ret_segment, uint64_t *ret_generation);
 void store_sealed(struct store *st, uint64_t segment);
 /* SEALED and no row refers to it: FREE, unless pinned (-EBUSY). Above
- * max_free segments the file is removed instead. */
+ * max_free segments the file is removed instead. 0 also for one that is FREE
+ * already, -ENOENT for one that was removed: the index was not told. */
 int  store_recycle(struct store *st, uint64_t segment, unsigned max_free,
 	 bool *ret_removed);
 uint64_t store_free_bytes(struct store *st);	/* in FREE and STANDBY segments and

@@ -236,7 +236,10 @@ recycle_dead(struct spool *sp, const struct dead_list *dead)
 		unsigned keep = atomic_load(&sp->space) == SPOOL_SPACE_GOOD ?
 		    FREE_SEGMENTS : 2;
 
-		if (store_recycle(sp->store, op.id, keep, &op.removed) == 0)
+		int r = store_recycle(sp->store, op.id, keep, &op.removed);
+
+		op.removed = op.removed || r == -ENOENT;
+		if (r == 0 || r == -ENOENT)
 			(void)commit_run(sp, apply_free_segment, &op, 0);
 	}
 }

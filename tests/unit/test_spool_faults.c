@@ -581,6 +581,37 @@ a_disk_that_is_full(void **state)
 	live_with_failing(DISK_WRITE, "write", ENOSPC, true, 25);
 }
 
+/* The store had freed a segment, and the index had no room to hear of it. */
+static void
+a_freed_segment_is_told_again(void **state)
+{
+	struct life l;
+	uint64_t free_before;
+	struct spool_stats st;
+
+	(void)state;
+	be_born(&l);
+	disk_reset();
+	assert_true(begin(&l));
+	be_young(&l);
+	for (unsigned i = 0; i < 400; i++) {
+		disk_fail(DISK_WRITE, 1 + i, ENOSPC);
+		disk.fail_ever = true;
+		sweep(&l);
+		disk_reset();
+	}
+	sweep(&l);
+	assert_int_equal(spool_stats(l.sp, &st), 0);
+	free_before = st.segments_free;
+	assert_true(free_before > 0);
+	spool_close(TAKE_PTR(l.sp));
+	assert_true(begin(&l));
+	assert_int_equal(spool_stats(l.sp, &st), 0);
+	assert_true(st.segments_free + 1 >= free_before);
+	spool_close(TAKE_PTR(l.sp));
+	be_judged(&l, "freed segments");
+}
+
 static void
 a_disk_that_fails_once(void **state)
 {
@@ -624,6 +655,292 @@ power_cuts(void **state)
 	}
 }
 
+/* ---- a rebuild ---- */
+
+static void
+rebuild(struct life *l)
+{
+	if (!begin(l))
+		return;
+	put(l, "1.1", "1.1.5", 9005, 5);	/* swept once */
+	put(l, "1.1", "1.1.8", 9008, 99);
+	spool_close(TAKE_PTR(l->sp));
+}
+
+static void
+be_without_index(struct life *l)
+{
+	be_born(l);
+	disk_reset();
+	live(l);
+	lose_index(l);
+	disk_reset();
+}
+
+static void
+rebuild_with_failing(enum disk_call call, const char *name, int error,
+    unsigned sample)
+{
+	struct life l;
+	unsigned calls, step;
+
+	be_without_index(&l);
+	rebuild(&l);
+	calls = disk.count[call];
+	disk_remove_tree(l.dir);
+	step = stride(calls, sample);
+	for (unsigned n = first_call(step); n <= calls; n += step) {
+		char how[96];
+
+		(void)snprintf(how, sizeof(how), "rebuilding, %s %u of %u fails "
+		    "with %s", name, n, calls, strerrorname_np(error));
+		be_without_index(&l);
+		disk_fail(call, n, error);
+		rebuild(&l);
+		be_judged(&l, how);
+	}
+}
+
+static void
+a_rebuild_on_a_failing_disk(void **state)
+{
+	(void)state;
+	rebuild_with_failing(DISK_WRITE, "write", ENOSPC, 30);
+	rebuild_with_failing(DISK_SYNC, "sync", EIO, 10);
+	rebuild_with_failing(DISK_CREATE, "creation", ENOSPC, 5);
+}
+
+static void
+a_rebuild_without_power(void **state)
+{
+	struct life l;
+	unsigned changes, step;
+
+	(void)state;
+	be_without_index(&l);
+	disk.watch = true;
+	rebuild(&l);
+	changes = disk.changes;
+	disk_reset();
+	disk_remove_tree(l.dir);
+	step = stride(changes, 30);
+	for (unsigned n = first_call(step); n <= changes; n += step) {
+		char how[96];
+
+		(void)snprintf(how, sizeof(how), "rebuilding, power cut after %u of "
+		    "%u", n, changes);
+		be_without_index(&l);
+		disk.watch = true;
+		disk.dead_after = n;
+		rebuild(&l);
+		disk_power_cut(n % 4 + 1);
+		remove_file(&l, "index.db-shm");
+		be_judged(&l, how);
+	}
+}
+
+/* A promised object that a sector took meanwhile: shown, not left out. */
+static void
+damage_that_a_rebuild_meets_is_shown(void **state)
+{
+	struct life l;
+	struct spool_instance in;
+	struct store_place at;
+	uint8_t sum[HASH_SIZE];
+	struct index_reader *ir;
+	char path[128];
+	int fd, r;
+
+	(void)state;
+	be_born(&l);
+	disk_reset();
+	assert_true(begin(&l));
+	be_young(&l);
+	ir = spool_reader_take(l.sp, &r);
+	assert_int_equal(index_reader_instance(ir, l.want[7].id, &in, &at, sum), 0);
+	spool_reader_give(l.sp, ir);
+	spool_close(TAKE_PTR(l.sp));
+	(void)snprintf(path, sizeof(path), "%s/segments/%016llx.seg", l.dir,
+	    (unsigned long long)at.segment);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "rot", 3, (off_t)at.offset + 5000), 3);
+	(void)close(fd);
+	lose_index(&l);
+	assert_true(open_life(&l));
+	wait_until_rebuilt(&l);
+	assert_int_equal(spool_instance_get(l.sp, l.want[7].id, &in), 0);
+	assert_true(in.damaged);
+	spool_close(TAKE_PTR(l.sp));
+	disk_remove_tree(l.dir);
+}
+
+/* ---- order ---- */
+
+/* Nobody writes into a segment again while a purge is at it. */
+static void
+a_purge_keeps_its_segments(void **state)
+{
+	struct life l;
+	struct spool_stats st;
+
+	(void)state;
+	be_born(&l);
+	disk_reset();
+	assert_true(begin(&l));
+	for (unsigned i = 0; i < 8; i++) {
+		char sop[48];
+
+		(void)snprintf(sop, sizeof(sop), "1.1.%u", i);
+		put(&l, "1.1", sop, 12000, (uint8_t)i);
+	}
+	command(&l, "1.1", SPOOL_PURGE);
+	atomic_fetch_add(&l.sp->wiping, 1);
+	sweep(&l);
+	assert_int_equal(spool_stats(l.sp, &st), 0);
+	assert_int_equal(st.segments_free, 0);
+	atomic_fetch_sub(&l.sp->wiping, 1);
+	sweep(&l);
+	assert_int_equal(spool_stats(l.sp, &st), 0);
+	assert_true(st.segments_free > 0);
+	spool_close(TAKE_PTR(l.sp));
+	be_judged(&l, "purged");
+}
+
+/* Somebody reads while it is purged: the file goes when he has done. */
+static void
+a_file_that_was_read_goes_later(void **state)
+{
+	struct spool_reader *r = NULL;
+	struct life l;
+	char path[128];
+
+	(void)state;
+	be_born(&l);
+	disk_reset();
+	assert_true(begin(&l));
+	put(&l, "1.1", "1.1.1", LARGE, 1);
+	l.sp->keep.next_barrier_ms = 0;
+	keeper_round(l.sp);
+	(void)snprintf(path, sizeof(path), "%s/objects/%02x/%016llx.obj", l.dir,
+	    (unsigned)(l.want[0].id & 0xff), (unsigned long long)l.want[0].id);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(spool_reader_open(l.sp, l.want[0].id, &r), 0);
+	command(&l, "1.1", SPOOL_PURGE);
+	keeper_round(l.sp);
+	assert_int_equal(access(path, F_OK), 0);
+	spool_reader_close(r);
+	keeper_round(l.sp);
+	assert_int_equal(access(path, F_OK), -1);
+	spool_close(TAKE_PTR(l.sp));
+	be_judged(&l, "read and purged");
+}
+
+/* As a crash between the commit and the removal leaves it. */
+static void
+a_file_that_a_crash_left_goes_at_the_next_start(void **state)
+{
+	struct life l;
+	char path[128], copy[160], cmd[400];
+
+	(void)state;
+	be_born(&l);
+	disk_reset();
+	assert_true(begin(&l));
+	put(&l, "1.1", "1.1.1", LARGE, 1);
+	l.sp->keep.next_barrier_ms = 0;
+	keeper_round(l.sp);
+	(void)snprintf(path, sizeof(path), "%s/objects/%02x/%016llx.obj", l.dir,
+	    (unsigned)(l.want[0].id & 0xff), (unsigned long long)l.want[0].id);
+	(void)snprintf(copy, sizeof(copy), "%s/copy", l.dir);
+	assert_int_equal(link(path, copy), 0);
+	command(&l, "1.1", SPOOL_PURGE);
+	spool_close(TAKE_PTR(l.sp));
+	(void)snprintf(cmd, sizeof(cmd), "mv %s %s", copy, path);
+	assert_int_equal(system(cmd), 0);
+	assert_true(begin(&l));
+	keeper_round(l.sp);
+	assert_int_equal(access(path, F_OK), -1);
+	spool_close(TAKE_PTR(l.sp));
+	be_judged(&l, "left over");
+}
+
+/* ---- all at once ---- */
+
+#define CROWD  4
+#define CROWDS 24
+
+struct crowd {
+	struct life *l;
+	unsigned fill;
+};
+
+static void *
+put_crowd(void *arg)
+{
+	const struct crowd *c = arg;
+
+	for (unsigned i = 0; i < CROWDS; i++) {
+		struct spool_receipt rec = { 0 };
+		struct buf obj = BUF_INIT(1 << 20);
+		size_t size = i % 3 == 2 ? LARGE : 3000;
+		char sop[48];
+
+		(void)snprintf(sop, sizeof(sop), "1.9.%u", i);
+		make_object(&obj, "1.9", sop, size, (uint8_t)(i + c->fill));
+		assert_int_equal(store_as(c->l->sp, DICOM_UID_EXPLICIT_LE, sop, &obj,
+		    &rec), 0);
+		assert_true(rec.version <= 2);
+		buf_free(&obj);
+	}
+	return NULL;
+}
+
+static int
+count_instance(void *arg, const struct spool_instance *in)
+{
+	unsigned *n = arg;
+
+	assert_true(in->version == 1 || in->check);
+	(*n)++;
+	return 0;
+}
+
+/* Four associations send the same objects, two of them with other bytes: each comes
+ * to be there once, and nobody is told otherwise. */
+static void
+twins_at_once_are_one(void **state)
+{
+	pthread_t thread[CROWD];
+	struct crowd crowd[CROWD];
+	struct life l;
+	unsigned n = 0;
+
+	(void)state;
+	be_born(&l);
+	disk_reset();
+	assert_true(open_life(&l));
+	for (unsigned i = 0; i < CROWD; i++) {
+		crowd[i] = (struct crowd){ &l, i / 2 * 100 };
+		assert_int_equal(pthread_create(&thread[i], NULL, put_crowd,
+		    &crowd[i]), 0);
+	}
+	for (unsigned i = 0; i < CROWD; i++)
+		(void)pthread_join(thread[i], NULL);
+	assert_int_equal(spool_instances(l.sp, study_id(&l, "1.9"), 0,
+	    count_instance, &n), 0);
+	assert_int_equal(n, 2 * CROWDS);
+	/* Also for the next start, which looks through the segments. */
+	spool_close(TAKE_PTR(l.sp));
+	assert_true(open_life(&l));
+	n = 0;
+	assert_int_equal(spool_instances(l.sp, study_id(&l, "1.9"), 0,
+	    count_instance, &n), 0);
+	assert_int_equal(n, 2 * CROWDS);
+	spool_close(TAKE_PTR(l.sp));
+	disk_remove_tree(l.dir);
+}
+
 int
 main(void)
 {
@@ -631,8 +948,16 @@ main(void)
 		cmocka_unit_test(a_life_without_faults),
 		cmocka_unit_test(a_disk_that_is_full_once),
 		cmocka_unit_test(a_disk_that_is_full),
+		cmocka_unit_test(a_freed_segment_is_told_again),
 		cmocka_unit_test(a_disk_that_fails_once),
 		cmocka_unit_test(power_cuts),
+		cmocka_unit_test(a_rebuild_on_a_failing_disk),
+		cmocka_unit_test(a_rebuild_without_power),
+		cmocka_unit_test(damage_that_a_rebuild_meets_is_shown),
+		cmocka_unit_test(a_purge_keeps_its_segments),
+		cmocka_unit_test(a_file_that_was_read_goes_later),
+		cmocka_unit_test(a_file_that_a_crash_left_goes_at_the_next_start),
+		cmocka_unit_test(twins_at_once_are_one),
 	};
 
 	set_index_disk();

@@ -297,10 +297,10 @@ compare_owed(struct world *w, const char *dest, struct list *l)
 		    " JOIN delivery d ON d.instance = i.id JOIN destination n"
 		    " ON n.id = d.destination AND n.name = '%s'"
 		    " WHERE i.study = %u AND +d.state = 0 AND NOT EXISTS"
-		    " (SELECT 1 FROM instance e JOIN delivery x"
+		    " (SELECT 1 FROM instance e LEFT JOIN delivery x"
 		    "  ON x.instance = e.id AND x.destination = d.destination"
 		    "  WHERE e.uid = i.uid AND e.version < i.version"
-		    "  AND +x.state IN (0, 1)) ORDER BY i.id", dest,
+		    "  AND (+e.todo = 0 OR +x.state IN (0, 1))) ORDER BY i.id", dest,
 		    (unsigned)study);
 
 		l->n = 0;
