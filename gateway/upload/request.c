@@ -176,7 +176,8 @@ cut_fresh(struct lane *l, struct job *j)
 	c.rq = new_request(l, j->study, c.room);
 	r = spool_owed(l->up->sp, l->name, j->study, j->cursor, c.room + 1,
 	    take_instance, &c);
-	if (r >= 0 && !c.full && c.rows <= c.room)
+	/* Where the index cannot be read just now: until the next refresh. */
+	if (r < 0 || (!c.full && c.rows <= c.room))
 		j->drained = true;
 	return c.rq;
 }

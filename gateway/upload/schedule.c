@@ -10,6 +10,8 @@ void
 schedule_init(struct schedule *s)
 {
 	TAILQ_INIT(&s->jobs);
+	for (size_t i = 0; i < SCHEDULE_BUCKETS; i++)
+		LIST_INIT(&s->bucket[i]);
 	s->n = 0;
 }
 
@@ -23,6 +25,7 @@ free_job(struct schedule *s, struct job *j)
 		free(f);
 	}
 	TAILQ_REMOVE(&s->jobs, j, link);
+	LIST_REMOVE(j, by_study);
 	s->n--;
 	free(j);
 }
@@ -60,7 +63,7 @@ schedule_find(struct schedule *s, uint64_t study)
 {
 	struct job *j;
 
-	TAILQ_FOREACH(j, &s->jobs, link) {
+	LIST_FOREACH(j, &s->bucket[study % SCHEDULE_BUCKETS], by_study) {
 		if (j->study == study)
 			return j;
 	}
@@ -90,26 +93,38 @@ insert_job(struct schedule *s, struct job *j)
 	TAILQ_INSERT_HEAD(&s->jobs, j, link);
 }
 
+static struct job *
+new_job(struct schedule *s, uint64_t study, int64_t now_ms)
+{
+	struct job *j = xcalloc(1, sizeof(*j));
+
+	j->study = study;
+	j->began_ms = now_ms;
+	TAILQ_INIT(&j->fragments);
+	LIST_INSERT_HEAD(&s->bucket[study % SCHEDULE_BUCKETS], j, by_study);
+	s->n++;
+	return j;
+}
+
 struct job *
 schedule_offer(struct schedule *s, uint64_t study, enum spool_priority priority,
     int64_t oldest_ms, int64_t now_ms)
 {
 	struct job *j = schedule_find(s, study);
 
-	if (j == NULL) {
-		j = xcalloc(1, sizeof(*j));
-		j->study = study;
-		j->began_ms = now_ms;
-		TAILQ_INIT(&j->fragments);
-		s->n++;
-	} else {
+	bool moves = j == NULL || j->priority != priority ||
+	    j->oldest_ms != oldest_ms;
+
+	if (j == NULL)
+		j = new_job(s, study, now_ms);
+	else if (moves)
 		TAILQ_REMOVE(&s->jobs, j, link);
-	}
 	j->priority = priority;
 	j->oldest_ms = oldest_ms;
 	j->seen = true;
 	j->drained = false;	/* there may be more above the cursor */
-	insert_job(s, j);
+	if (moves)
+		insert_job(s, j);
 	return j;
 }
 

@@ -34,6 +34,7 @@ TAILQ_HEAD(fragments, fragment);
 
 struct job {
 	TAILQ_ENTRY(job) link;
+	LIST_ENTRY(job) by_study;
 	uint64_t study;
 	enum spool_priority priority;
 	int64_t	 oldest_ms;		/* arrival of the oldest that is owed */
@@ -48,8 +49,12 @@ struct job {
 };
 TAILQ_HEAD(jobs, job);
 
+#define SCHEDULE_BUCKETS 1024	/* an outage of days owes thousands of studies */
+LIST_HEAD(job_bucket, job);
+
 struct schedule {
 	struct jobs jobs;	/* by priority, then age */
+	struct job_bucket bucket[SCHEDULE_BUCKETS];	/* by study */
 	unsigned    n;
 };
 

@@ -21,6 +21,8 @@
 #define ARRIVALS_MS 200		/* at most so often while images come in */
 #define IDLE_MS	    10000	/* and at least so often */
 #define NOTES_MAX   4096
+#define NUDGES_MAX  1024	/* room is left for what transfers bring */
+#define REST_FACTOR 10
 
 static const char *const state_names[] = {
 	[UPLOAD_UP] = "up", [UPLOAD_DOWN] = "down", [UPLOAD_BUSY] = "busy",
@@ -281,10 +283,16 @@ run_round(struct upload *u)
 		u->arrivals_due = false;
 		atomic_store(&u->woken, false);
 		u->next_arrivals_ms = arrivals_run(u);
-		u->next_refresh_ms = now;
+		if (u->next_refresh_ms > u->rested_ms)
+			u->next_refresh_ms = u->rested_ms;
 	}
 	if (now >= u->next_refresh_ms) {
+		int64_t begun = clock_mono_ms();
+
 		refresh_lanes(u, now);
+		/* With thousands of studies owed a look takes its time: a part
+		 * of ours, not all of it. */
+		u->rested_ms = now + REST_FACTOR * (clock_mono_ms() - begun);
 		u->next_refresh_ms = now + IDLE_MS;
 	}
 	TAILQ_FOREACH(l, &u->lanes, link) {
@@ -356,6 +364,22 @@ upload_start(struct upload *u)
 	return -r;
 }
 
+/* Who waits for a reload must not wait for ever. */
+static void
+refuse_notes(struct upload *u)
+{
+	struct note *n;
+
+	while ((n = queue_pop(u->notes, 0)) != NULL) {
+		if (n->kind == NOTE_CONFIGURE) {
+			n->result = -ECANCELED;
+			(void)sem_post(n->answered);
+		} else {
+			free_note(n);
+		}
+	}
+}
+
 void
 upload_stop(struct upload *u)
 {
@@ -369,6 +393,7 @@ upload_stop(struct upload *u)
 	u->running = false;
 	/* Nobody takes notes any more: a thread that has one to push lets go. */
 	queue_close(u->notes);
+	refuse_notes(u);
 	TAILQ_FOREACH(l, &u->lanes, link)
 		lane_stop(l);
 }
@@ -399,7 +424,7 @@ post_note(struct upload *u, enum note_kind kind, const char *destination)
 
 	n->kind = kind;
 	n->destination = destination != NULL ? xstrdup(destination) : NULL;
-	if (queue_push(u->notes, n) < 0)
+	if (queue_length(u->notes) >= NUDGES_MAX || queue_push(u->notes, n) < 0)
 		free_note(n);	/* full or closed: it is awake, or gone */
 }
 

@@ -91,6 +91,7 @@ struct upload {
 	bool	  running;
 	atomic_bool woken, stopping;
 	int64_t	  next_arrivals_ms, next_refresh_ms;	/* monotonic */
+	int64_t	  rested_ms;		/* monotonic: arrivals refresh not before */
 	bool	  arrivals_due;		/* a wake came since the last look */
 	uint32_t  seed;
 
