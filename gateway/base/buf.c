@@ -3,7 +3,6 @@
  * The byte after the last is always NUL, so size is at least len + 1 as soon as
  * there is memory at all; max bounds len, not size.
  */
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,17 +142,6 @@ buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 	(void)vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
 	b->len += (size_t)n;
 	return 0;
-}
-
-void
-buf_drop_front(struct buf *b, size_t n)
-{
-	assert(n <= b->len);
-
-	if (n == 0)
-		return;
-	b->len -= n;
-	memmove(b->data, b->data + n, b->len + 1);
 }
 
 char *

@@ -32,7 +32,6 @@ int  buf_printf(struct buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 int  buf_vprintf(struct buf *b, const char *fmt, va_list ap)
     __attribute__((format(printf, 2, 0)));
-void buf_drop_front(struct buf *b, size_t n);
 char *buf_take(struct buf *b);	/* the caller frees; "" if it was empty */
 
 #endif

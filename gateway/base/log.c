@@ -270,24 +270,6 @@ log_fields(enum log_level level, const char *msg,
 	errno = saved;
 }
 
-int
-log_level_parse(const char *name, enum log_level *ret)
-{
-	for (size_t i = 0; i < ARRAY_LEN(level_name); i++) {
-		if (strcmp(name, level_name[i]) == 0) {
-			*ret = (enum log_level)i;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-const char *
-log_level_name(enum log_level level)
-{
-	return level_name[level];
-}
-
 void
 log_capture(void (*fn)(void *arg, const char *line), void *arg)
 {

@@ -57,10 +57,6 @@ bool log_enabled(enum log_level level);
 void log_fields(enum log_level level, const char *msg,
     const struct log_field *fields);
 
-/* "error", "warning", "info", "debug"; -EINVAL if it is none of them. */
-int	    log_level_parse(const char *name, enum log_level *ret);
-const char *log_level_name(enum log_level level);
-
 /* Tests: send lines to fn instead of stderr; NULL restores. Not thread-safe. */
 void log_capture(void (*fn)(void *arg, const char *line), void *arg);
 

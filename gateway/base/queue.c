@@ -141,24 +141,14 @@ wait_filled(struct queue *q, int64_t deadline_ms)
 void *
 queue_pop(struct queue *q, int64_t deadline_ms)
 {
-	void *item = NULL;
-
-	(void)queue_pop_many(q, &item, 1, deadline_ms);
-	return item;
-}
-
-size_t
-queue_pop_many(struct queue *q, void **items, size_t max, int64_t deadline_ms)
-{
-	size_t n = 0;
+	void *item;
 
 	LOCK_SCOPE(&q->mu);
 	if (!wait_filled(q, deadline_ms))
-		return 0;
-	while (n < max && q->len > 0)
-		items[n++] = take_oldest(q);
+		return NULL;
+	item = take_oldest(q);
 	(void)pthread_cond_broadcast(&q->drained);
-	return n;
+	return item;
 }
 
 size_t

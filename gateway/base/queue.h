@@ -21,9 +21,6 @@ int    queue_push(struct queue *q, void *item);	/* -EAGAIN full, -EPIPE closed *
 int    queue_push_wait(struct queue *q, void *item);	/* waits for room; -EPIPE */
 /* NULL when the deadline (CLOCK_MONOTONIC ms) passed, or closed and empty. */
 void  *queue_pop(struct queue *q, int64_t deadline_ms);
-/* Up to max items at once; 0 as for NULL above. */
-size_t queue_pop_many(struct queue *q, void **items, size_t max,
-    int64_t deadline_ms);
 size_t queue_length(struct queue *q);
 
 #endif

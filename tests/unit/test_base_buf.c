@@ -98,22 +98,6 @@ test_printf_that_does_not_fit_leaves_no_part(void **state)
 }
 
 static void
-test_drop_front(void **state)
-{
-	struct buf b = BUF_INIT(10);
-
-	(void)state;
-	buf_drop_front(&b, 0);
-	assert_int_equal(buf_add_str(&b, "abcdef"), 0);
-	buf_drop_front(&b, 2);
-	assert_string_equal(b.data, "cdef");
-	buf_drop_front(&b, 4);
-	assert_string_equal(b.data, "");
-	assert_int_equal(b.len, 0);
-	buf_free(&b);
-}
-
-static void
 test_take_hands_the_memory_over(void **state)
 {
 	struct buf b = BUF_INIT(10);
@@ -143,7 +127,6 @@ main(void)
 		cmocka_unit_test(test_huge_request_is_an_error),
 		cmocka_unit_test(test_memory_never_exceeds_the_maximum),
 		cmocka_unit_test(test_printf_that_does_not_fit_leaves_no_part),
-		cmocka_unit_test(test_drop_front),
 		cmocka_unit_test(test_take_hands_the_memory_over),
 	};
 

@@ -177,22 +177,6 @@ test_level_and_errno(void **state)
 	log_capture(NULL, NULL);
 }
 
-static void
-test_level_names(void **state)
-{
-	enum log_level level = LOG_INFO;
-
-	(void)state;
-	for (int i = 0; i < LOG_LEVELS; i++) {
-		assert_int_equal(log_level_parse(
-		    log_level_name((enum log_level)i), &level), 0);
-		assert_int_equal(level, i);
-	}
-	assert_int_equal(log_level_parse("loud", &level), -EINVAL);
-	assert_int_equal(log_level_parse("", &level), -EINVAL);
-	assert_int_equal(level, LOG_DEBUG);
-}
-
 /* Returns what a log line looks like to whoever holds stderr's other end. */
 static size_t
 log_into_pipe(char *text, size_t size, bool as_journal)
@@ -257,7 +241,6 @@ main(void)
 		cmocka_unit_test(test_message_cannot_break_the_line),
 		cmocka_unit_test(test_rule_39_line_begins_with_time_and_offset),
 		cmocka_unit_test(test_level_and_errno),
-		cmocka_unit_test(test_level_names),
 		cmocka_unit_test(test_journal_gets_priorities),
 		cmocka_unit_test(test_inherited_journal_variable_does_not_count),
 	};

@@ -71,22 +71,6 @@ test_pop_ends_at_its_deadline(void **state)
 }
 
 static void
-test_pop_many_takes_what_is_there(void **state)
-{
-	AUTO(cleanup_queue_free) struct queue *q = queue_new(8, NULL);
-	void *got[5];
-
-	(void)state;
-	for (int i = 0; i < 8; i++)
-		assert_int_equal(queue_push(q, &items[i]), 0);
-	assert_int_equal(queue_pop_many(q, got, 5, CLOCK_NEVER), 5);
-	assert_ptr_equal(got[4], &items[4]);
-	assert_int_equal(queue_pop_many(q, got, 5, CLOCK_NEVER), 3);
-	assert_ptr_equal(got[2], &items[7]);
-	assert_int_equal(queue_pop_many(q, got, 5, 0), 0);
-}
-
-static void
 test_closed_queue_drains(void **state)
 {
 	AUTO(cleanup_queue_free) struct queue *q = queue_new(2, NULL);
@@ -161,15 +145,12 @@ push_numbers(void *arg)
 static void *
 add_numbers(void *arg)
 {
-	uintptr_t sum = 0;
-	void *got[7];
-	size_t n;
+	uintptr_t sum = 0, got;
 
 	do {
-		n = queue_pop_many(arg, got, 7, CLOCK_NEVER);
-		for (size_t i = 0; i < n; i++)
-			sum += (uintptr_t)got[i];
-	} while (n > 0);
+		got = (uintptr_t)queue_pop(arg, CLOCK_NEVER);
+		sum += got;
+	} while (got != 0);
 	return (void *)sum;
 }
 
@@ -205,7 +186,6 @@ main(void)
 		cmocka_unit_test(test_first_in_first_out),
 		cmocka_unit_test(test_full_is_told),
 		cmocka_unit_test(test_pop_ends_at_its_deadline),
-		cmocka_unit_test(test_pop_many_takes_what_is_there),
 		cmocka_unit_test(test_closed_queue_drains),
 		cmocka_unit_test(test_free_frees_what_is_left),
 		cmocka_unit_test(test_close_wakes_who_waits),
