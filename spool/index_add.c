@@ -5,6 +5,7 @@
  * with five short index entries, and raises four counters in place; the
  * attributes of study and series are written only when they changed.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "spool/index_sql_int.h"
@@ -211,10 +212,53 @@ insert_series(struct index *ix, struct arrival *a)
 	return 0;
 }
 
+#define MODALITIES_MAX 512	/* bytes: a list for people, whatever a peer sends */
+
+static bool
+list_has(const char *list, const char *one, size_t len)
+{
+	for (const char *p = list; *p != '\0'; p += strcspn(p, "\\")) {
+		p += *p == '\\';
+		if (strcspn(p, "\\") == len && memcmp(p, one, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What a series once said stays in the study's list (rule 1: any instance's modality
+ * counts), though the row of a mixed series shows the last one. */
+static int
+add_modality(struct index *ix, int64_t study, const char *modality)
+{
+	AUTO_DONE sqlite3_stmt *st = NULL;
+	char list[MODALITIES_MAX];
+	size_t len = strlen(modality), used;
+	int r;
+
+	if (len == 0)
+		return 0;
+	r = sql_query(&ix->sql, &st, "SELECT modalities FROM study WHERE id = ?1",
+	    SQL_INT(study));
+	if (r == 0)
+		r = sql_step(st);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	sql_copy(st, 0, list, sizeof(list));
+	used = strlen(list);
+	if (list_has(list, modality, len) || used + 1 + len >= sizeof(list))
+		return 0;
+	(void)snprintf(list + used, sizeof(list) - used, "%s%s",
+	    used > 0 ? "\\" : "", modality);
+	return sql_run(&ix->sql, "UPDATE study SET modalities = ?2 WHERE id = ?1",
+	    SQL_INT(study), SQL_TEXT(list));
+}
+
 static int
 enter_series(struct index *ix, struct arrival *a)
 {
 	int64_t digest = head_digest(HEAD_SERIES, a->head, a->charset);
+	char scratch[40];
+	const char *modality;
 	int64_t stored = 0;
 	int r;
 
@@ -230,18 +274,9 @@ enter_series(struct index *ix, struct arrival *a)
 		r = sql_run(&ix->sql,
 		    "UPDATE series SET digest = ?2 WHERE id = ?1",
 		    SQL_INT(a->series), SQL_INT(digest));
-	return r < 0 ? r : study_modalities(ix, a->study);
-}
-
-/* At most 32: a list for people, whatever a peer makes of its series. */
-int
-study_modalities(struct index *ix, int64_t study)
-{
-	return sql_run(&ix->sql, "UPDATE study SET modalities = coalesce("
-	    "(SELECT group_concat(modality, '\\') FROM (SELECT modality"
-	    "  FROM series WHERE study = ?1 AND modality IS NOT NULL"
-	    "  GROUP BY modality ORDER BY min(id) LIMIT 32)), '')"
-	    " WHERE id = ?1", SQL_INT(study));
+	modality = head_plain(a->head, DICOM_HEAD_MODALITY, scratch, sizeof(scratch));
+	return r < 0 || modality == NULL ? r :
+	    add_modality(ix, a->study, modality);
 }
 
 /* ---- the instance ---- */

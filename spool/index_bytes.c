@@ -287,9 +287,8 @@ forget_empty_series(struct index *ix, const struct row *row)
 	    " AND instances = 0", SQL_INT(row->series));
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	r = sql_run(&ix->sql, "UPDATE study SET series = series - 1"
+	return sql_run(&ix->sql, "UPDATE study SET series = series - 1"
 	    " WHERE id = ?1", SQL_INT(row->study));
-	return r < 0 ? r : study_modalities(ix, row->study);
 }
 
 static int

@@ -175,8 +175,6 @@ int  delivery_end_all(struct index *ix, uint64_t id, int64_t wall_ms);
 /* live +- 1 of a segment; does nothing for a container of its own. */
 int  segment_count(struct index *ix, uint64_t segment, uint64_t generation,
 	 int64_t live, int64_t bytes);
-/* The list of a study's modalities, from its series. */
-int  study_modalities(struct index *ix, int64_t study);
 
 /* The columns that instance_read() expects, from their tables. */
 #define INSTANCE_COLUMNS                                                        \

@@ -401,9 +401,9 @@ test_many_modalities(void **state)
 	struct seen s;
 	uint64_t id = 0;
 
-	for (unsigned i = 1; i <= 60; i++) {
+	for (unsigned i = 1; i <= 200; i++) {
 		struct arrive a = arrival(i, 1, i, 1);
-		char modality[8];
+		char modality[16];
 
 		a.head = (struct dicom_head){ 0 };
 		(void)snprintf(modality, sizeof(modality), "M%u", i);
@@ -411,9 +411,29 @@ test_many_modalities(void **state)
 		id = arrive(f, a);
 	}
 	s = see_one(f, id);
-	assert_int_equal(s.last.series, 60);
+	assert_int_equal(s.last.series, 200);
 	assert_int_equal(strncmp(s.modalities, "M1\\M2\\M3", 8), 0);
-	assert_null(strstr(s.modalities, "M33"));
+	assert_null(strstr(s.modalities, "M199"));
+}
+
+/* One series with images of two modalities: each of them counts for routes. */
+static void
+test_rule_1_mixed_series(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const said[] = { "CT", "SR", "CT" };
+	struct seen s;
+	uint64_t id = 0;
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct arrive a = arrival(i + 1, 1, 1, 1);
+
+		a.head = (struct dicom_head){ 0 };
+		head_text(&a.head, DICOM_HEAD_MODALITY, said[i]);
+		id = arrive(f, a);
+	}
+	s = see_one(f, id);
+	assert_string_equal(s.modalities, "CT\\SR");
 }
 
 /* ---- filters and pages ---- */
@@ -599,6 +619,7 @@ main(void)
 		T(test_hostile_strings),
 		T(test_longest_values),
 		T(test_many_modalities),
+		T(test_rule_1_mixed_series),
 		T(test_filters),
 		T(test_pages),
 		T(test_states),
