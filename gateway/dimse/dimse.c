@@ -271,7 +271,7 @@ refuse_association(struct dimse *d, struct assoc *a,
 {
 	metric_add(METRIC_ASSOCIATIONS_REFUSED, 1);
 	callers_note_call(d->callers, assoc_request(a), v->known, v->why);
-	report_refused(a, v);
+	report_refused(d, a, v);
 	(void)assoc_reject(a, v->result, v->source, v->reason);
 }
 
@@ -360,9 +360,7 @@ dimse_serve(void *dimse, struct assoc *a)
 void
 dimse_failed(void *dimse, const char *address, bool tls, const char *what)
 {
-	(void)dimse;
-	log_warn("connection failed", LOG_STR("address", address),
-	    LOG_STR("listener", tls ? "tls" : "plain"), LOG_STR("why", what));
+	report_failed(dimse, address, tls, what);
 }
 
 /* ---- the whole -------------------------------------------------------------------- */

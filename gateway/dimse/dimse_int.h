@@ -40,6 +40,11 @@ struct dimse {
 	const struct config *config;
 	unsigned running;		/* accepted associations */
 	TAILQ_HEAD(, session) sessions;
+	struct {			/* of those who were not let in */
+		int64_t	 since_ms;	/* mono: this window's begin */
+		unsigned told;		/* lines, in this window */
+		uint64_t untold;
+	} strangers;
 	struct callers *callers;	/* has a lock of its own */
 };
 
@@ -66,7 +71,12 @@ int serve_store(struct session *s, const struct dicom_command *rq,
 /* ---- the log's lines (report.c) --------------------------------------------- */
 
 void report_accepted(const struct session *s);
-void report_refused(const struct assoc *a, const struct policy_verdict *v);
+/* These two at most so often in a while: whoever has the network's address can
+ * make us say them. */
+void report_refused(struct dimse *d, const struct assoc *a,
+    const struct policy_verdict *v);
+void report_failed(struct dimse *d, const char *address, bool tls,
+    const char *what);
 /* r: 0 released, or why it ended. */
 void report_ended(struct session *s, int r);
 

@@ -16,6 +16,9 @@
 #define PART_SIZE 240
 #define PARTS	  8
 
+#define STRANGERS_MS   10000
+#define STRANGERS_TOLD 200	/* lines in that time */
+
 struct parts {
 	char text[PARTS][PART_SIZE + 1];
 	unsigned n;
@@ -96,12 +99,47 @@ report_accepted(const struct session *s)
 	    "association accepted", fields);
 }
 
+static bool
+may_tell_of_stranger(struct dimse *d)
+{
+	int64_t now = clock_mono_ms();
+	uint64_t untold = 0;
+	bool tell;
+
+	(void)pthread_mutex_lock(&d->mu);
+	if (now - d->strangers.since_ms >= STRANGERS_MS) {
+		untold = d->strangers.untold;
+		memset(&d->strangers, 0, sizeof(d->strangers));
+		d->strangers.since_ms = now;
+	}
+	tell = d->strangers.told < STRANGERS_TOLD;
+	d->strangers.told += tell;
+	d->strangers.untold += !tell;
+	(void)pthread_mutex_unlock(&d->mu);
+	if (untold > 0)
+		log_warn("more connections failed or were refused than were told",
+		    LOG_U64("more", untold));
+	return tell;
+}
+
 void
-report_refused(const struct assoc *a, const struct policy_verdict *v)
+report_failed(struct dimse *d, const char *address, bool tls, const char *what)
+{
+	if (may_tell_of_stranger(d))
+		log_warn("connection failed", LOG_STR("address", address),
+		    LOG_STR("listener", tls ? "tls" : "plain"),
+		    LOG_STR("why", what));
+}
+
+void
+report_refused(struct dimse *d, const struct assoc *a,
+    const struct policy_verdict *v)
 {
 	const struct assoc_request *rq = assoc_request(a);
 	char code[16];
 
+	if (!may_tell_of_stranger(d))
+		return;
 	(void)snprintf(code, sizeof(code), "%u/%u/%u", v->result, v->source,
 	    v->reason);
 	log_warn("association refused", LOG_U64("assoc", assoc_id(a)),
