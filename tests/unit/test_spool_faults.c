@@ -569,7 +569,7 @@ static void
 a_disk_that_is_full_once(void **state)
 {
 	(void)state;
-	live_with_failing(DISK_WRITE, "write", ENOSPC, false, 40);
+	live_with_failing(DISK_WRITE, "write", ENOSPC, false, 30);
 	live_with_failing(DISK_ALLOCATE, "allocation", ENOSPC, false, 12);
 	live_with_failing(DISK_CREATE, "creation", ENOSPC, false, 12);
 }
@@ -578,7 +578,7 @@ static void
 a_disk_that_is_full(void **state)
 {
 	(void)state;
-	live_with_failing(DISK_WRITE, "write", ENOSPC, true, 25);
+	live_with_failing(DISK_WRITE, "write", ENOSPC, true, 18);
 }
 
 /* The store had freed a segment, and the index had no room to hear of it. */
@@ -616,8 +616,8 @@ static void
 a_disk_that_fails_once(void **state)
 {
 	(void)state;
-	live_with_failing(DISK_WRITE, "write", EIO, false, 25);
-	live_with_failing(DISK_SYNC, "sync", EIO, false, 40);
+	live_with_failing(DISK_WRITE, "write", EIO, false, 16);
+	live_with_failing(DISK_SYNC, "sync", EIO, false, 24);
 	live_with_failing(DISK_RENAME, "rename", EIO, false, 8);
 	live_with_failing(DISK_UNLINK, "unlink", EIO, false, 8);
 	live_with_failing(DISK_TRUNCATE, "truncation", EIO, false, 8);
@@ -638,7 +638,7 @@ power_cuts(void **state)
 	disk_reset();
 	disk_remove_tree(l.dir);
 
-	step = stride(changes, 90);
+	step = stride(changes, 64);
 	for (unsigned n = first_call(step); n <= changes; n += step) {
 		char how[96];
 
@@ -705,7 +705,7 @@ static void
 a_rebuild_on_a_failing_disk(void **state)
 {
 	(void)state;
-	rebuild_with_failing(DISK_WRITE, "write", ENOSPC, 30);
+	rebuild_with_failing(DISK_WRITE, "write", ENOSPC, 20);
 	rebuild_with_failing(DISK_SYNC, "sync", EIO, 10);
 	rebuild_with_failing(DISK_CREATE, "creation", ENOSPC, 5);
 }
@@ -723,7 +723,7 @@ a_rebuild_without_power(void **state)
 	changes = disk.changes;
 	disk_reset();
 	disk_remove_tree(l.dir);
-	step = stride(changes, 30);
+	step = stride(changes, 24);
 	for (unsigned n = first_call(step); n <= changes; n += step) {
 		char how[96];
 

@@ -59,6 +59,18 @@ destination_limits(const struct destination *d)
 	return &d->limits;
 }
 
+/* What the transfer threads change. */
+#define SEEN(field)                                                             \
+	({                                                                      \
+		LOCK_SCOPE(&cloud.mu);                                          \
+		cloud.field;                                                    \
+	})
+#define TELL(field, value)                                                      \
+	({                                                                      \
+		LOCK_SCOPE(&cloud.mu);                                          \
+		cloud.field = (value);                                          \
+	})
+
 static bool
 has_id(const struct destination_item *items, size_t n, uint64_t id)
 {
@@ -260,12 +272,12 @@ a_study_goes_whole_and_once(void **state)
 
 	store_study(s, "1.5", 100, id);
 	assert_true(reaches(s, 0, 100, 0));
-	assert_int_equal(cloud.n_taken, 100);
-	assert_int_equal(cloud.largest, 16);
+	assert_int_equal(SEEN(n_taken), 100);
+	assert_int_equal(SEEN(largest), 16);
 	again = store(&s->box, "1.5", "1.5.late", 500, 1, NULL);
 	assert_true(reaches(s, 0, 101, 0));
-	assert_int_equal(cloud.n_taken, 101);	/* an addition, not a repeat */
-	assert_int_equal(cloud.taken[100], again);
+	assert_int_equal(SEEN(n_taken), 101);	/* an addition, not a repeat */
+	assert_int_equal(SEEN(taken[100]), again);
 }
 
 static void
@@ -279,7 +291,7 @@ one_poisonous_instance_is_found_and_its_neighbours_delivered(void **state)
 	assert_true(reaches(s, 0, 1, 0));
 	set_health(DESTINATION_DOWN);	/* nothing leaves before all is stored */
 	store_study(s, "1.7", 64, id);
-	cloud.poison = id[37];
+	TELL(poison, id[37]);
 	set_health(DESTINATION_UP);
 	upload_nudge(s->up, NULL);
 	for (unsigned i = 0; i < 200 && !settled(s, 0, 64, 1); i++) {
@@ -297,17 +309,15 @@ a_server_that_fails_on_everything_refuses_nothing(void **state)
 	struct site *s = *state;
 	uint64_t id[8];
 
-	cloud.fail_first = 1000000;
+	TELL(fail_first, 1000000);
 	store_study(s, "1.8", 8, id);
 	for (unsigned i = 0; i < 40; i++) {
 		upload_nudge(s->up, NULL);
 		(void)poll(NULL, 0, 20);
 	}
 	assert_true(reaches(s, 8, 0, 0));
-	(void)pthread_mutex_lock(&cloud.mu);
-	cloud.fail_first = 0;
-	(void)pthread_mutex_unlock(&cloud.mu);
-	for (unsigned i = 0; i < 50 && cloud.n_taken < 8; i++) {
+	TELL(fail_first, 0);
+	for (unsigned i = 0; i < 50 && SEEN(n_taken) < 8; i++) {
 		upload_nudge(s->up, NULL);
 		(void)poll(NULL, 0, 50);
 	}
@@ -322,12 +332,12 @@ down_is_probed_and_comes_back(void **state)
 
 	set_health(DESTINATION_DOWN);
 	store_study(s, "1.9", 20, id);
-	while (cloud.probes == 0) {
+	while (SEEN(probes) == 0) {
 		upload_nudge(s->up, "cloud");
 		(void)poll(NULL, 0, 20);
 	}
-	assert_int_equal(cloud.n_taken, 0);
-	assert_true(cloud.requests <= 3);	/* while down: probes only */
+	assert_int_equal(SEEN(n_taken), 0);
+	assert_true(SEEN(requests) <= 3);	/* while down: probes only */
 	set_health(DESTINATION_UP);
 	upload_nudge(s->up, "cloud");
 	assert_true(reaches(s, 0, 20, 0));
@@ -342,7 +352,7 @@ busy_waits_as_long_as_it_was_told(void **state)
 
 	set_health(DESTINATION_BUSY);
 	store_study(s, "1.10", 1, id);
-	while (cloud.requests == 0)
+	while (SEEN(requests) == 0)
 		(void)poll(NULL, 0, 5);
 	began = clock_mono_ms();
 	set_health(DESTINATION_UP);
@@ -356,7 +366,7 @@ too_large_is_cut_smaller(void **state)
 	struct site *s = *state;
 	uint64_t id[40];
 
-	cloud.room = 3;
+	TELL(room, 3);
 	store_study(s, "1.11", 40, id);
 	assert_true(reaches(s, 0, 40, 0));
 }
@@ -381,13 +391,13 @@ rule_3_versions_go_in_order_one_at_a_time(void **state)
 	for (unsigned i = 0; i < 5; i++)
 		id[i] = store(&s->box, "1.13", "1.13.1", 500, (uint8_t)(i + 1), NULL);
 	set_health(DESTINATION_UP);
-	for (unsigned i = 0; i < 50 && cloud.n_taken < 5; i++) {
+	for (unsigned i = 0; i < 50 && SEEN(n_taken) < 5; i++) {
 		upload_nudge(s->up, NULL);
 		(void)poll(NULL, 0, 50);
 	}
 	assert_true(reaches(s, 0, 5, 0));
 	assert_memory_equal(cloud.taken, id, sizeof(id));
-	assert_int_equal(cloud.versions_together, 0);
+	assert_int_equal(SEEN(versions_together), 0);
 }
 
 static void
@@ -399,11 +409,11 @@ verdicts_are_kept_apart(void **state)
 
 	set_health(DESTINATION_DOWN);
 	store_study(s, "1.14", 10, id);
-	cloud.refused = id[2];
-	cloud.damaged = id[5];
+	TELL(refused, id[2]);
+	TELL(damaged, id[5]);
 	set_health(DESTINATION_UP);
 	upload_nudge(s->up, NULL);
-	for (unsigned i = 0; i < 50 && cloud.n_taken < 8; i++) {
+	for (unsigned i = 0; i < 50 && SEEN(n_taken) < 8; i++) {
 		upload_nudge(s->up, NULL);
 		(void)poll(NULL, 0, 50);
 	}
@@ -420,16 +430,14 @@ named_retries_do_not_hold_up_the_rest(void **state)
 
 	set_health(DESTINATION_DOWN);
 	store_study(s, "1.15", 10, id);
-	cloud.named_retry = id[0];
+	TELL(named_retry, id[0]);
 	set_health(DESTINATION_UP);
 	for (unsigned i = 0; i < 50 && !settled(s, 1, 9, 0); i++) {
 		upload_nudge(s->up, NULL);
 		(void)poll(NULL, 0, 50);
 	}
 	assert_true(settled(s, 1, 9, 0));
-	(void)pthread_mutex_lock(&cloud.mu);
-	cloud.named_retry = 0;
-	(void)pthread_mutex_unlock(&cloud.mu);
+	TELL(named_retry, 0);
 	for (unsigned i = 0; i < 50 && !settled(s, 0, 10, 0); i++) {
 		upload_nudge(s->up, NULL);
 		(void)poll(NULL, 0, 50);
@@ -473,7 +481,7 @@ held_things_stay(void **state)
 	store_study(s, "1.18", 3, id);
 	assert_true(reaches(s, 3, 1, 0));
 	(void)poll(NULL, 0, 300);
-	assert_int_equal(cloud.n_taken, 1);
+	assert_int_equal(SEEN(n_taken), 1);
 	c.verb = SPOOL_RELEASE;
 	assert_int_equal(spool_command(s->box.sp, &c, &n), 0);
 	assert_true(reaches(s, 0, 4, 0));
