@@ -416,6 +416,9 @@ check_peer_tls(struct config_check *c, const struct node *node,
 		config_node_problem(c, tls, "wants a subject, but nothing in "
 		    "`gateway.listen` asks for certificates by "
 		    "`client_ca_file`");
+	else if (p->tls->subject != NULL && !p->tls->required)
+		config_node_problem(c, tls, "wants a subject and lets plain "
+		    "connections past it; leave `required: false` out");
 }
 
 static void

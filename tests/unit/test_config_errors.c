@@ -269,7 +269,14 @@ tls_combinations(void **state)
 	      FAKE_CERTIFICATE ", key_file: " FAKE_CERTIFICATE "}\n"
 	      "peers:\n- ae_title: A\n  tls: {subject: CN=a}\n",
 		"t.yaml:6: peers[].tls: wants a subject, but nothing in "
-		"`gateway.listen` asks for certificates by `client_ca_file`\n" });
+		"`gateway.listen` asks for certificates by `client_ca_file`\n" },
+	    { "gateway:\n  listen:\n  - tls: {certificate_file: "
+	      FAKE_CERTIFICATE ", key_file: " FAKE_CERTIFICATE
+	      ", client_ca_file: " FAKE_CERTIFICATE "}\n"
+	      "peers:\n- ae_title: A\n"
+	      "  tls: {subject: CN=a, required: false}\n",
+		"t.yaml:6: peers[].tls: wants a subject and lets plain "
+		"connections past it; leave `required: false` out\n" });
 }
 
 static void
