@@ -118,9 +118,12 @@ class Gateway:
     def listens(self):
         assert self.process.poll() is None, "the daemon ended: %s\n%s" % (
             self.process.returncode, self.log()[-3000:])
-        for path, address in ((socket.AF_INET, ("127.0.0.1", self.port)),
-                              (socket.AF_UNIX, self.socket)):
-            with socket.socket(path) as s:
+        ports = [self.port]
+        if "TLS_PORT" in (self.parts["listen"] or ""):
+            ports.append(self.tls_port)
+        for family, address in [(socket.AF_UNIX, self.socket)] + [
+                (socket.AF_INET, ("127.0.0.1", p)) for p in ports]:
+            with socket.socket(family) as s:
                 if s.connect_ex(address) != 0:
                     return False
         return True
