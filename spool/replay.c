@@ -5,10 +5,13 @@
  * operations of others: a line that is appended meanwhile is met in its turn.
  */
 #include <errno.h>
+#include <string.h>
 
+#include "gateway/base/cleanup.h"
 #include "spool/adopt_int.h"
 
-#define SLICE 256
+#define SLICE	   256
+#define ROUTES_MAX 1000	/* more than a line holds */
 
 static int
 replay_expunged(struct spool *sp, const struct settle_entry *e)
@@ -57,6 +60,19 @@ replay_check(struct spool *sp, const struct settle_entry *e)
 }
 
 static int
+replay_routed(struct spool *sp, const struct settle_entry *e)
+{
+	AUTO_FREE char *text = xstrdup(e->reason);
+	const char *name[ROUTES_MAX];
+	char *rest = NULL, *one = strtok_r(text, " ", &rest);
+	size_t n = 0;
+
+	for (; one != NULL && n < ROUTES_MAX; one = strtok_r(NULL, " ", &rest))
+		name[n++] = one;
+	return n == 0 ? 0 : index_route(sp->ix, e->id, name, n);
+}
+
+static int
 replay_entry(struct spool *sp, const struct settle_entry *e)
 {
 	switch (e->verb) {
@@ -77,6 +93,8 @@ replay_entry(struct spool *sp, const struct settle_entry *e)
 		    (enum spool_priority)e->value);
 	case SETTLE_DESTINATION_HOLD:
 		return index_destination_hold(sp->ix, e->destination, e->value != 0);
+	case SETTLE_ROUTED:
+		return replay_routed(sp, e);
 	case SETTLE_VERBS:
 		break;
 	}

@@ -25,6 +25,7 @@ enum settle_verb {
 	SETTLE_STUDY_HOLD,	/* study (UID): value 0 or 1 */
 	SETTLE_STUDY_PRIORITY,	/* study (UID): value */
 	SETTLE_DESTINATION_HOLD,	/* destination: value 0 or 1 */
+	SETTLE_ROUTED,		/* id; reason: its destinations, a space between */
 	SETTLE_VERBS
 };
 

@@ -25,6 +25,7 @@ static const char *const verb_word[SETTLE_VERBS] = {
 	[SETTLE_STUDY_HOLD] = "study-hold",
 	[SETTLE_STUDY_PRIORITY] = "study-priority",
 	[SETTLE_DESTINATION_HOLD] = "destination-hold",
+	[SETTLE_ROUTED] = "routed",
 };
 static const char *const state_word[SPOOL_DELIVERY_STATES] = {
 	[SPOOL_OWED] = "owed",

@@ -6,6 +6,8 @@
 #include "gateway/base/metrics.h"
 #include "spool/spool_int.h"
 
+#define ROUTE_TEXT_MAX 1900	/* what a reason of the log holds */
+
 /* ---- completing and routing ---- */
 
 struct describe_walk {
@@ -64,6 +66,28 @@ struct route_op {
 	size_t n;
 };
 
+/* The routes may be others when the index is lost, and a new destination must not
+ * be filled with the past: where something went is no matter of the routes. */
+static int
+log_route(struct spool *sp, const struct spool_routing *rt)
+{
+	struct buf names = BUF_INIT(ROUTE_TEXT_MAX);
+	struct settle_entry e = { .verb = SETTLE_ROUTED,
+		.wall_ms = clock_wall_ms(), .id = rt->id, .destination = "",
+		.study = "", .actor = "" };
+	int r = 0;
+
+	for (size_t i = 0; i < rt->n; i++)
+		(void)buf_printf(&names, "%s%s", i > 0 ? " " : "",
+		    rt->destinations[i]);
+	e.reason = names.data;
+	/* More than anybody has: the routes of that day decide. */
+	if (rt->n > 0 && buf_error(&names) == 0)
+		r = settle_append(sp->log, &e);
+	buf_free(&names);
+	return r;
+}
+
 static int
 apply_route(struct spool *sp, void *arg)
 {
@@ -73,6 +97,8 @@ apply_route(struct spool *sp, void *arg)
 		int r = index_route(sp->ix, op->r[i].id, op->r[i].destinations,
 		    op->r[i].n);
 
+		if (r >= 0)
+			r = log_route(sp, &op->r[i]);
 		/* Let go or routed meanwhile: nothing is due any more. */
 		if (r < 0 && r != -EALREADY && r != -ENOENT)
 			return r;

@@ -4,11 +4,12 @@
  *   put.c	 receiving: buffer or container, duplicates, the commit point
  *   commit.c	 the committer thread: group commit; the invariants stand there
  *   activity.c	 which studies are being received, and since when they are silent
- *   adopt.c	 start-up scan, rebuilding the index
+ *   adopt.c	 start-up scan; replay.c the settle log; rebuild.c all of it
  *   settling.c	 routing and verdicts
  *   command.c	 what operators ask for
  *   keeper.c	 the keeper thread: standby segments, sealing, space
  *   sweep.c	 retention, eviction, compaction, forgetting
+ *   leftover.c	 files that are expunged and still there
  *   prune.c	 the settle log, shortened to what can still matter
  *   lend.c	 bytes back out, verified
  *   store*.c	 files; settle.c the settle log; index*.c SQL
