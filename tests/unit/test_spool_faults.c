@@ -10,6 +10,7 @@
  * CAUSEWAY_TEST_EVERY=1 takes every call instead of a sample, CAUSEWAY_TEST_SEED
  * another sample.
  */
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -411,13 +412,12 @@ check_want(struct life *l, const struct want *w, unsigned *ret_version)
 static void
 wait_until_rebuilt(struct life *l)
 {
-	struct timespec ms = { .tv_nsec = 1000000 };
 	struct spool_stats st = { .rebuilding = true };
 
 	for (unsigned i = 0; i < 20000 && st.rebuilding; i++) {
 		assert_int_equal(spool_stats(l->sp, &st), 0);
 		if (st.rebuilding)
-			(void)nanosleep(&ms, NULL);
+			(void)poll(NULL, 0, 1);
 	}
 	assert_false(st.rebuilding);
 }
