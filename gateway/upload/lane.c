@@ -240,10 +240,16 @@ lane_probed(struct lane *l, const struct destination_result *r, int64_t now_ms)
 	l->probing = false;
 	if (l->state != UPLOAD_DOWN || r->health == DESTINATION_CANCELED)
 		return;
-	if (r->health == DESTINATION_UP)
-		set_state(l, UPLOAD_UP, "");
-	else
+	if (r->health == DESTINATION_UP) {
+		/* What felled it stays in sight until a request has succeeded. */
+		char why[sizeof(l->shown.reason)];
+
+		(void)snprintf(why, sizeof(why), "%s",
+		    l->failures_in_row > 0 ? l->shown.reason : "");
+		set_state(l, UPLOAD_UP, why);
+	} else {
 		go_down(l, r->reason, now_ms);
+	}
 }
 
 void
