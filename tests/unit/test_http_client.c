@@ -137,7 +137,14 @@ test_dead_kept_connection_is_replaced(void **state)
 		cloud_order(&plain, "{'script': [{'times': 9, 'status': 200,"
 		    " 'drop': true}]}");
 		b.at = 0;
-		assert_int_equal(post(c, &b, &r), HTTP_ANSWERED);
+		/* A reset may arrive when part of the body has left: then it
+		 * is told, and the next call has a connection of its own. */
+		if (post(c, &b, &r) == HTTP_BROKEN) {
+			http_reply_free(&r);
+			b.at = 0;
+			(void)post(c, &b, &r);
+		}
+		assert_int_equal(r.outcome, HTTP_ANSWERED);
 		assert_int_equal(r.status, 200);
 		http_reply_free(&r);
 	}
@@ -339,7 +346,8 @@ test_our_side_gives_up(void **state)
 	assert_int_equal(r.local, -EUCLEAN);
 	http_reply_free(&r);
 	b = (struct body){ .length = 1000 };
-	cloud_order(&plain, "{'script': [{'status': 200, 'body': '12345678901'}]}");
+	cloud_order(&plain, "{'script': [{'method': 'GET', 'status': 200, "
+	    "'body': '12345678901'}]}");
 	assert_int_equal(http_call(c, &req, &r), -EIO);
 	assert_int_equal(r.outcome, HTTP_BROKEN);
 	SAYS(r, "longer than");
