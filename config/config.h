@@ -38,8 +38,12 @@ enum config_type {
 	CONFIG_UINT,	 /* uint64_t, min..max */
 	CONFIG_SIZE,	 /* uint64_t bytes; B KiB MiB GiB TiB */
 	CONFIG_DURATION, /* uint64_t milliseconds; ms s min h d */
+	CONFIG_RATE,	 /* uint64_t bytes per second; kbit Mbit Gbit; `none` is
+			  * CONFIG_RATE_NONE where .none is set; 0: no limit */
+	CONFIG_CLOCK,	 /* uint64_t minutes since midnight: "07:00"; "24:00" */
 	CONFIG_ENUM,	 /* int: index in choices */
-	CONFIG_FLAGS,	 /* unsigned: bit i for choices[i]; one or a list */
+	CONFIG_FLAGS,	 /* unsigned: bit i for choices[i]; one or a list; a range
+			  * "mon-fri" (also "fri-mon") where .ranges is set */
 	CONFIG_STRINGS,	 /* struct config_strings: one or a list */
 	CONFIG_SECTION,	 /* struct * or NULL when left out, unless .always */
 	CONFIG_LIST,	 /* struct config_list of section structs */
@@ -102,6 +106,7 @@ void config_set_kinds(const struct config_kind *const *destinations,
 const struct config_kind *const *config_destination_kinds(void);
 const struct config_kind *const *config_credential_kinds(void);
 extern const struct config_section config_client_tls_section;
+extern const struct config_section config_proxy_section;
 
 /* ---- what the file says ------------------------------------------------ */
 
@@ -156,11 +161,31 @@ struct config_client_tls {
 	char	*ca_file;	/* NULL: the system's store */
 };
 
+struct config_proxy {
+	unsigned line;
+	char	*url;			/* http:// or https:// */
+	char	*user, *password_file;	/* NULL: it wants none */
+	char	*ca_file;		/* of an https:// proxy; NULL: the system's */
+};
+
+#define CONFIG_RATE_NONE UINT64_MAX	/* nothing at all */
+
+/* Weekly, in gateway.timezone; to before from: over midnight. The first that holds
+ * counts. */
+struct config_window {
+	unsigned line;
+	unsigned days;			/* bit 0: Monday; 0: every day */
+	uint64_t from, to;		/* minutes since midnight */
+	uint64_t rate;			/* bytes/s; 0: no limit; CONFIG_RATE_NONE */
+};
+
 /* What all kinds of destination have; the kind's own options are in choice. */
 struct config_destination {
 	unsigned line;
 	char	*name;
 	struct config_choice choice;
+	uint64_t rate;			/* bytes/s outside of windows; 0: no limit */
+	struct config_list windows;	/* struct config_window */
 };
 
 struct config_route {
@@ -168,6 +193,10 @@ struct config_route {
 	struct config_strings from;	/* calling titles, with * and ?; none: any */
 	struct config_strings called;
 	struct config_strings modality;
+	struct config_strings sop_class;	/* UIDs or keywords; of any instance */
+	struct config_strings body_part;	/* with * and ?; case does not count */
+	struct config_strings station;
+	struct config_strings description;	/* of the study or series */
 	struct config_strings to;	/* names of destinations; may be empty */
 	bool	 final;
 };

@@ -207,6 +207,8 @@ print_option(struct printer *p, const struct config_option *o, const void *base)
 	case CONFIG_UINT:
 	case CONFIG_SIZE:
 	case CONFIG_DURATION:
+	case CONFIG_RATE:
+	case CONFIG_CLOCK:
 		print_number(p, o, *(const uint64_t *)field);
 		return;
 	case CONFIG_ENUM:

@@ -252,6 +252,24 @@ static const struct config_section study_section = {
 	"study", sizeof(struct config_study), study_options, config_check_study,
 };
 
+static const struct config_option proxy_options[] = {
+	{ .name = "url", .type = CONFIG_URL, .required = true,
+	    AT(config_proxy, url), .help = "http:// or https://, with its port" },
+	{ .name = "user", .type = CONFIG_STRING, AT(config_proxy, user),
+	    .help = "left out: it wants none" },
+	{ .name = "password_file", .type = CONFIG_FILE,
+	    AT(config_proxy, password_file),
+	    .help = "holds the user's password" },
+	{ .name = "ca_file", .type = CONFIG_FILE, AT(config_proxy, ca_file),
+	    .help = "who may sign the certificate of an https:// proxy, PEM; "
+		    "left out: the system's store" },
+	{ 0 },
+};
+
+const struct config_section config_proxy_section = {
+	"proxy", sizeof(struct config_proxy), proxy_options, NULL,
+};
+
 static const struct config_option destination_options[] = {
 	{ .name = "name", .type = CONFIG_NAME, .required = true,
 	    AT(config_destination, name),

@@ -85,6 +85,7 @@ stow_health(const struct http_reply *r, struct destination_result *ret)
 		break;
 	case HTTP_UNREACHABLE:
 	case HTTP_TLS:
+	case HTTP_PROXY:
 	case HTTP_CREDENTIAL:
 		set_health(ret, DESTINATION_DOWN, r);
 		break;

@@ -1,5 +1,6 @@
 /* destination.c - the table of kinds, and the calls that lead to one of them. */
 #include <assert.h>
+#include <errno.h>
 
 #include "gateway/base/cleanup.h"
 #include "gateway/base/clock.h"
@@ -15,6 +16,7 @@ struct destination {
 	const struct destination_kind *kind;
 	void			      *self;
 	char			      *name;
+	struct rate		      *rate;
 	struct destination_limits      limits;
 };
 
@@ -29,12 +31,16 @@ destination_open(const struct config_destination *cfg, struct spool *sp,
     struct destination **ret, struct buf *why)
 {
 	struct destination *d = xcalloc(1, sizeof(*d));
+	struct destination_context ctx = { .cfg = cfg, .spool = sp };
 	int r;
 
 	/* config is the kind's first member, see the table. */
 	d->kind = (const struct destination_kind *)cfg->choice.kind;
-	r = d->kind->open(cfg, sp, &d->limits, &d->self, why);
+	d->rate = ctx.rate = rate_new();
+	rate_set(d->rate, cfg->rate);
+	r = d->kind->open(&ctx, &d->limits, &d->self, why);
 	if (r < 0) {
+		rate_free(d->rate);
 		free(d);
 		return r;
 	}
@@ -49,6 +55,7 @@ destination_close(struct destination *d)
 	if (d == NULL)
 		return;
 	d->kind->close(d->self);
+	rate_free(d->rate);
 	free(d->name);
 	free(d);
 }
@@ -91,7 +98,7 @@ destination_deliver(struct destination *d, struct destination_item *items,
 	for (size_t i = 0; i < n; i++) {
 		items[i].verdict = DESTINATION_RETRY;
 		items[i].retry_soon = false;
-		items[i].reason[0] = '\0';
+		items[i].reason[0] = items[i].remote[0] = '\0';
 	}
 	d->kind->deliver(d->self, items, n, ret);
 	ret->elapsed_ms = clock_mono_ms() - began;
@@ -105,6 +112,56 @@ destination_probe(struct destination *d, struct destination_result *ret)
 	begin_result(ret);
 	d->kind->probe(d->self, ret);
 	ret->elapsed_ms = clock_mono_ms() - began;
+}
+
+int
+destination_verify(struct destination *d, struct destination_look *looks, size_t n,
+    bool bytes, struct destination_result *ret)
+{
+	int64_t began = clock_mono_ms();
+
+	begin_result(ret);
+	for (size_t i = 0; i < n; i++) {
+		looks[i].presence = DESTINATION_UNKNOWN;
+		looks[i].reason[0] = '\0';
+	}
+	if (d->kind->verify == NULL)
+		return -ENOTSUP;
+	d->kind->verify(d->self, looks, n, bytes, ret);
+	ret->elapsed_ms = clock_mono_ms() - began;
+	return 0;
+}
+
+int
+destination_remove(struct destination *d, const struct spool_instance *in,
+    struct destination_result *ret)
+{
+	begin_result(ret);
+	return d->kind->remove != NULL ? d->kind->remove(d->self, in, ret) :
+	    -ENOTSUP;
+}
+
+void
+destination_tend(struct destination *d, destination_settle_fn *settle, void *arg,
+    struct destination_result *ret, int64_t *ret_next_ms)
+{
+	begin_result(ret);
+	*ret_next_ms = CLOCK_NEVER;
+	if (d->kind->tend != NULL)
+		d->kind->tend(d->self, settle, arg, ret, ret_next_ms);
+}
+
+void
+destination_describe(struct destination *d, struct buf *b)
+{
+	if (d->kind->describe != NULL)
+		d->kind->describe(d->self, b);
+}
+
+struct rate *
+destination_rate(struct destination *d)
+{
+	return d->rate;
 }
 
 void

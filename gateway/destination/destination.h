@@ -7,8 +7,13 @@
  * that version of that instance (invariant 5), from the body of its answer or by
  * reading it back; never from a status line alone.
  *
- * Threads: deliver and probe run in parallel, up to `connections`. cancel makes
- * them return soon; what they did not finish is RETRY.
+ * A kind that confirms later (an import, a storage commitment) says SENT, after it
+ * has made the instance sent by a job of the spool (spool_settle()), and gives
+ * the verdicts from destination_tend().
+ *
+ * Threads: deliver, probe, verify and remove run in parallel, deliver up to
+ * `connections` times; tend in one thread. cancel makes them return soon; what
+ * they did not finish is RETRY.
  */
 #ifndef CW_DESTINATION_DESTINATION_H
 #define CW_DESTINATION_DESTINATION_H
@@ -19,6 +24,7 @@
 
 #include "config/config.h"
 #include "gateway/base/buf.h"
+#include "gateway/base/rate.h"
 #include "spool/spool.h"
 
 struct destination;
@@ -30,6 +36,7 @@ enum destination_verdict {
 	DESTINATION_WARNED,	/* stored, with a warning to show (rule 5) */
 	DESTINATION_REFUSED,	/* will not be taken: set aside, reason for people */
 	DESTINATION_DAMAGED,	/* our bytes do not match their checksum */
+	DESTINATION_SENT,	/* handed over, and the spool knows it */
 };
 
 /* Of the destination, as this request found it. */
@@ -50,6 +57,9 @@ struct destination_item {
 	bool retry_soon;	/* RETRY with a failure reason of its own (A7xx, 0110):
 				 * counted against the instance by the scheduler */
 	char reason[200];	/* for people; "" */
+	char remote[80];	/* what the destination calls it, to be kept; "".
+				 * REFUSED with one: it is there, but not as it
+				 * should be, and an operator may accept it (rule 5) */
 };
 
 struct destination_result {
@@ -68,6 +78,20 @@ struct destination_limits {
 	char	 instance_limit_name[64];	/* "a STOW request of … takes 1 GiB" */
 };
 
+/* What a destination shows of one instance. */
+enum destination_presence {
+	DESTINATION_UNKNOWN,	/* it could not be asked, or cannot say */
+	DESTINATION_THERE,	/* something is, under this UID */
+	DESTINATION_EQUAL,	/* these very bytes, or what decodes to the same */
+	DESTINATION_DIFFERENT,
+	DESTINATION_MISSING,
+};
+struct destination_look {
+	struct spool_instance in;	/* given */
+	enum destination_presence presence;
+	char reason[200];		/* for people; "" */
+};
+
 /* cfg is borrowed until destination_close(): hold its snapshot. why: for people;
  * after success it may hold a warning (a secret that all may read). */
 int  destination_open(const struct config_destination *cfg, struct spool *sp,
@@ -81,19 +105,56 @@ void destination_deliver(struct destination *d, struct destination_item *items,
     size_t n, struct destination_result *ret);
 /* Is it there and does it let us in? Cheap; nothing is stored. */
 void destination_probe(struct destination *d, struct destination_result *ret);
+/* Asks what it holds (rule 36), one study at a time; bytes: reads back and compares
+ * (no THERE, then). result: of the destination; what could not be asked is UNKNOWN.
+ * -ENOTSUP: this kind cannot be asked. */
+int  destination_verify(struct destination *d, struct destination_look *looks,
+    size_t n, bool bytes, struct destination_result *ret);
+/* Takes a test object away again (rule 38). -ENOTSUP: it cannot. */
+int  destination_remove(struct destination *d, const struct spool_instance *in,
+    struct destination_result *ret);
 void destination_cancel(struct destination *d);
+
+/* Persists verdicts of instances that were sent by job: OK, WARNED, REFUSED and
+ * DAMAGED as they say, RETRY is owed again. Negative errno: nothing was. */
+typedef int destination_settle_fn(void *arg, uint64_t job,
+    struct destination_item *items, size_t n);
+/* Does what is due of its jobs: closes, starts, asks, reads results, settles. To be
+ * called after something was SENT and when *ret_next_ms (monotonic; CLOCK_NEVER)
+ * has come. Of a kind without jobs it does nothing. result: as it found the
+ * destination. */
+void destination_tend(struct destination *d, destination_settle_fn *settle,
+    void *arg, struct destination_result *ret, int64_t *ret_next_ms);
+/* "2 imports run, the oldest since 10:04": for status; "" nothing to say. */
+void destination_describe(struct destination *d, struct buf *b);
+/* Of all its connections together. */
+struct rate *destination_rate(struct destination *d);
 
 /* ---- kinds -------------------------------------------------------------- */
 
+struct destination_context {	/* all of it outlives the destination */
+	const struct config_destination *cfg;
+	struct spool *spool;
+	struct rate *rate;	/* what leaves asks it (http_client_options.rate) */
+};
+
 struct destination_kind {
 	struct config_kind config;
-	int  (*open)(const struct config_destination *cfg, struct spool *sp,
+	int  (*open)(const struct destination_context *ctx,
 	     struct destination_limits *ret_limits, void **ret, struct buf *why);
 	void (*close)(void *self);
 	void (*deliver)(void *self, struct destination_item *items, size_t n,
 	     struct destination_result *ret);
 	void (*probe)(void *self, struct destination_result *ret);
 	void (*cancel)(void *self);
+	/* NULL where the kind has no such thing. */
+	void (*verify)(void *self, struct destination_look *looks, size_t n,
+	     bool bytes, struct destination_result *ret);
+	int  (*remove)(void *self, const struct spool_instance *in,
+	     struct destination_result *ret);
+	void (*tend)(void *self, destination_settle_fn *settle, void *arg,
+	     struct destination_result *ret, int64_t *ret_next_ms);
+	void (*describe)(void *self, struct buf *b);
 };
 const struct destination_kind *const *destination_kinds(void);	/* NULL-ended */
 

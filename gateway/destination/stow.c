@@ -15,6 +15,7 @@ struct stow_options {
 	int	 flavor;
 	struct config_client_tls *tls;
 	struct config_choice credential;
+	struct config_proxy *proxy;
 	int	 on_conflict;
 	uint64_t connections, max_request, stall_timeout_ms;
 };
@@ -26,16 +27,21 @@ close_stow(void *self)
 
 	http_client_free(s->http);
 	http_client_free(s->rest);
+	http_credential_close(s->credential);
 	free(s);
 }
 
 static int
-open_clients(struct stow *s, const struct stow_options *o, struct buf *why)
+open_clients(struct stow *s, const struct stow_options *o, struct rate *rate,
+    struct buf *why)
 {
+	const struct http_credential_options cred = { .choice = &o->credential,
+		.proxy = o->proxy };
 	struct http_client_options h = {
 		.url = o->url,
 		.ca_file = o->tls != NULL ? o->tls->ca_file : NULL,
-		.credential = &o->credential,
+		.proxy = o->proxy,
+		.rate = rate,
 		.stall_timeout_ms = (int64_t)o->stall_timeout_ms,
 	};
 	AUTO_FREE char *parent = NULL;
@@ -43,6 +49,10 @@ open_clients(struct stow *s, const struct stow_options *o, struct buf *why)
 	char *slash;
 	int r;
 
+	r = http_credential_open(&cred, &s->credential, why);
+	if (r < 0)
+		return r;
+	h.credential = s->credential;
 	r = http_client_new(&h, &s->http, why);
 	if (r < 0 || !s->flavor->rest)
 		return r;
@@ -59,18 +69,18 @@ open_clients(struct stow *s, const struct stow_options *o, struct buf *why)
 }
 
 static int
-open_stow(const struct config_destination *cfg, struct spool *sp,
+open_stow(const struct destination_context *ctx,
     struct destination_limits *ret_limits, void **ret, struct buf *why)
 {
-	const struct stow_options *o = cfg->choice.options;
+	const struct stow_options *o = ctx->cfg->choice.options;
 	struct stow *s = xcalloc(1, sizeof(*s));
 	int r;
 
-	s->name = cfg->name;
-	s->spool = sp;
+	s->name = ctx->cfg->name;
+	s->spool = ctx->spool;
 	s->flavor = stow_flavors[o->flavor];
 	s->on_conflict = (enum config_conflict)o->on_conflict;
-	r = open_clients(s, o, why);
+	r = open_clients(s, o, ctx->rate, why);
 	if (r < 0) {
 		close_stow(s);
 		return r;
@@ -89,6 +99,7 @@ cancel_stow(void *self)
 {
 	struct stow *s = self;
 
+	http_credential_cancel(s->credential);
 	http_client_cancel(s->http);
 	if (s->rest != NULL)
 		http_client_cancel(s->rest);
@@ -169,6 +180,10 @@ static const struct config_option table[] = {
 	    .offset = offsetof(struct stow_options, credential),
 	    .kinds = config_credential_kinds,
 	    .help = "how we show who we are; left out: not at all" },
+	{ .name = "proxy", .type = CONFIG_SECTION,
+	    .offset = offsetof(struct stow_options, proxy),
+	    .section = &config_proxy_section,
+	    .help = "the way out; left out: directly" },
 	{ .name = "on_conflict", .type = CONFIG_ENUM, .choices = conflicts,
 	    .offset = offsetof(struct stow_options, on_conflict),
 	    .fallback = "refuse",

@@ -43,6 +43,7 @@ extern const struct stow_flavor *const stow_flavors[];
 struct stow {
 	const char	   *name;	/* the destination's; the configuration's */
 	struct spool	   *spool;
+	struct http_credential *credential;
 	struct http_client *http;
 	struct http_client *rest;	/* NULL unless the flavor has one */
 	const struct stow_flavor *flavor;

@@ -99,13 +99,15 @@ http_client_new(const struct http_client_options *opt, struct http_client **ret,
 	c->stall_timeout_ms = opt->stall_timeout_ms > 0 ?
 	    opt->stall_timeout_ms : STALL_TIMEOUT_MS;
 	r = parse_url(c, opt->url, why);
-	if (r == 0)
-		r = credential_open(opt->credential, &c->credential, why);
 	if (r < 0) {
 		http_client_free(c);
 		return r;
 	}
-	credential_certificate(&c->credential, &c->certificate);
+	c->credential = opt->credential;
+	c->proxy = opt->proxy;
+	c->rate = opt->rate;
+	c->service = opt->service;
+	credential_certificate(c->credential, &c->certificate);
 	if (!c->tls && !is_loopback(c->host))
 		(void)buf_printf(why, "%surl: what goes to %s can be read on its "
 		    "way: use https://", why->len > 0 ? "; " : "", c->host);
@@ -135,7 +137,6 @@ http_client_free(struct http_client *c)
 		c->all = conn->next;
 		connection_free(conn);
 	}
-	credential_close(&c->credential);
 	(void)pthread_mutex_destroy(&c->mu);
 	free(c->ca_file);
 	free(c->base);
@@ -235,11 +236,14 @@ static int
 collect_headers(const struct http_client *c, const struct http_request *req,
     struct curl_slist **list, struct buf *why)
 {
+	const struct http_signing s = { .req = req, .service = &c->service,
+		.host = c->host, .path = req->path, .query = "",
+		.now_ms = clock_wall_ms() };
 	struct http_headers h = { 0 };
 	struct curl_slist *more;
 	int r;
 
-	r = credential_apply(&c->credential, req, &h, why);
+	r = credential_apply(c->credential, &s, &h, why);
 	for (size_t i = 0; r == 0 && i < h.n; i++) {
 		more = curl_slist_append(*list, h.line[i]);
 		if (more != NULL)
@@ -307,7 +311,8 @@ call_on(struct http_connection *conn, const struct http_request *req,
 			continue;
 		}
 		if (reply->outcome == HTTP_ANSWERED && reply->status == 401 &&
-		    !login_tried && credential_refresh(&conn->client->credential)
+		    !login_tried && credential_refresh(conn->client->credential,
+			reply)
 		    && rewind_body(req)) {
 			login_tried = true;
 			continue;
@@ -332,6 +337,7 @@ outcome_errno(const struct http_reply *r)
 		return -EAGAIN;
 	case HTTP_UNREACHABLE:
 	case HTTP_TLS:
+	case HTTP_PROXY:
 	case HTTP_BROKEN:
 		break;
 	}

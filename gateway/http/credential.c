@@ -68,62 +68,69 @@ http_headers_free(struct http_headers *h)
 }
 
 int
-credential_open(const struct config_choice *choice, struct credential *ret,
-    struct buf *why)
+http_credential_open(const struct http_credential_options *opt,
+    struct http_credential **ret, struct buf *why)
 {
-	struct credential c = { 0 };
-	int r;
+	struct http_credential *c = xcalloc(1, sizeof(*c));
+	int r = 0;
 
-	if (choice != NULL && choice->kind != NULL) {
-		/* config is the kind's first member, see the table. */
-		c.kind = (const struct http_credential_kind *)choice->kind;
-		if (c.kind->open != NULL) {
-			r = c.kind->open(choice->options, &c.self, why);
-			if (r < 0)
-				return r;
-		}
+	/* config is the kind's first member, see the table. */
+	if (opt->choice != NULL)
+		c->kind = (const struct http_credential_kind *)opt->choice->kind;
+	if (c->kind != NULL && c->kind->open != NULL)
+		r = c->kind->open(opt->choice->options, opt, &c->self, why);
+	if (r < 0) {
+		free(c);
+		return r;
 	}
 	*ret = c;
 	return 0;
 }
 
 void
-credential_close(struct credential *c)
+http_credential_close(struct http_credential *c)
 {
-	if (c->kind != NULL && c->kind->close != NULL)
+	if (c != NULL && c->kind != NULL && c->kind->close != NULL)
 		c->kind->close(c->self);
-	*c = (struct credential){ 0 };
-}
-
-int
-credential_apply(const struct credential *c, const struct http_request *req,
-    struct http_headers *h, struct buf *why)
-{
-	if (c->kind == NULL || c->kind->apply == NULL)
-		return 0;
-	return c->kind->apply(c->self, req, h, why);
-}
-
-bool
-credential_refresh(const struct credential *c)
-{
-	return c->kind != NULL && c->kind->refresh != NULL &&
-	    c->kind->refresh(c->self);
+	free(c);
 }
 
 void
-credential_certificate(const struct credential *c, struct tls_files *ret)
+http_credential_cancel(struct http_credential *c)
+{
+	if (c != NULL && c->kind != NULL && c->kind->cancel != NULL)
+		c->kind->cancel(c->self);
+}
+
+int
+credential_apply(const struct http_credential *c, const struct http_signing *s,
+    struct http_headers *h, struct buf *why)
+{
+	if (c == NULL || c->kind == NULL || c->kind->apply == NULL)
+		return 0;
+	return c->kind->apply(c->self, s, h, why);
+}
+
+bool
+credential_refresh(const struct http_credential *c, const struct http_reply *r)
+{
+	return c != NULL && c->kind != NULL && c->kind->refresh != NULL &&
+	    c->kind->refresh(c->self, r);
+}
+
+void
+credential_certificate(const struct http_credential *c, struct tls_files *ret)
 {
 	*ret = (struct tls_files){ 0 };
-	if (c->kind != NULL && c->kind->certificate != NULL)
+	if (c != NULL && c->kind != NULL && c->kind->certificate != NULL)
 		c->kind->certificate(c->self, &ret->certificate, &ret->key,
 		    &ret->passphrase);
 }
 
 void
-credential_describe(const struct credential *c, struct buf *b)
+credential_describe(const struct http_credential *c, struct buf *b)
 {
-	if (c->kind != NULL && c->kind->describe != NULL)
+	if (c != NULL && c->kind != NULL && c->kind->describe != NULL)
 		c->kind->describe(c->self, b);
 	else
 		(void)buf_add_str(b, "no credential is configured");

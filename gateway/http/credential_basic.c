@@ -43,7 +43,8 @@ check_options(struct config_check *c, const void *section)
 }
 
 static int
-open_basic(const void *options, void **ret, struct buf *why)
+open_basic(const void *options, const struct http_credential_options *opt,
+    void **ret, struct buf *why)
 {
 	const struct basic_options *o = options;
 	struct secret_file *password;
@@ -54,6 +55,7 @@ open_basic(const void *options, void **ret, struct buf *why)
 		(void)buf_add_str(why, "credential: user cannot be used");
 		return -EINVAL;
 	}
+	(void)opt;
 	r = secret_open(o->password_file, &password, why);
 	if (r < 0)
 		return r;
@@ -92,14 +94,14 @@ add_header(const struct basic *b, const char *password, struct http_headers *h)
 }
 
 static int
-apply_basic(void *cred, const struct http_request *req, struct http_headers *h,
+apply_basic(void *cred, const struct http_signing *s, struct http_headers *h,
     struct buf *why)
 {
 	struct basic *b = cred;
 	AUTO(cleanup_secret_free) char *password = NULL;
 	int r;
 
-	(void)req;
+	(void)s;
 	r = secret_get(b->password, false, &password, why);
 	if (r < 0)
 		return -EAGAIN;
@@ -112,15 +114,18 @@ apply_basic(void *cred, const struct http_request *req, struct http_headers *h,
 }
 
 static bool
-refresh_basic(void *cred)
+refresh_basic(void *cred, const struct http_reply *r)
 {
 	struct basic *b = cred;
 	struct buf why = BUF_INIT(256);
 	AUTO(cleanup_secret_free) char *now = NULL;
-	int r = secret_get(b->password, true, &now, &why);
+	int e;
 
+	if (r->status != 401)
+		return false;
+	e = secret_get(b->password, true, &now, &why);
 	buf_free(&why);
-	if (r < 0)
+	if (e < 0)
 		return false;
 	LOCK_SCOPE(&b->mu);
 	return b->used != NULL && strcmp(now, b->used) != 0;

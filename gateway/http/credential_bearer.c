@@ -17,13 +17,15 @@ struct bearer {
 };
 
 static int
-open_bearer(const void *options, void **ret, struct buf *why)
+open_bearer(const void *options, const struct http_credential_options *opt,
+    void **ret, struct buf *why)
 {
 	const struct bearer_options *o = options;
 	struct secret_file *token;
 	struct bearer *b;
 	int r;
 
+	(void)opt;
 	r = secret_open(o->token_file, &token, why);
 	if (r < 0)
 		return r;
@@ -46,7 +48,7 @@ close_bearer(void *cred)
 }
 
 static int
-apply_bearer(void *cred, const struct http_request *req, struct http_headers *h,
+apply_bearer(void *cred, const struct http_signing *s, struct http_headers *h,
     struct buf *why)
 {
 	struct bearer *b = cred;
@@ -54,7 +56,7 @@ apply_bearer(void *cred, const struct http_request *req, struct http_headers *h,
 	AUTO(cleanup_secret_free) char *value = NULL;
 	int r;
 
-	(void)req;
+	(void)s;
 	r = secret_get(b->token, false, &token, why);
 	if (r < 0)
 		return -EAGAIN;
@@ -68,15 +70,18 @@ apply_bearer(void *cred, const struct http_request *req, struct http_headers *h,
 }
 
 static bool
-refresh_bearer(void *cred)
+refresh_bearer(void *cred, const struct http_reply *r)
 {
 	struct bearer *b = cred;
 	struct buf why = BUF_INIT(256);
 	AUTO(cleanup_secret_free) char *now = NULL;
-	int r = secret_get(b->token, true, &now, &why);
+	int e;
 
+	if (r->status != 401)
+		return false;
+	e = secret_get(b->token, true, &now, &why);
 	buf_free(&why);
-	if (r < 0)
+	if (e < 0)
 		return false;
 	LOCK_SCOPE(&b->mu);
 	return b->used != NULL && strcmp(now, b->used) != 0;

@@ -13,12 +13,14 @@ struct certificate_options {
 };
 
 static int
-open_certificate(const void *options, void **ret, struct buf *why)
+open_certificate(const void *options, const struct http_credential_options *opt,
+    void **ret, struct buf *why)
 {
 	const struct certificate_options *o = options;
 	struct tls_files *f;
 	int r;
 
+	(void)opt;
 	r = tls_check_certificate(&(struct tls_files){
 	    .certificate = o->certificate_file, .key = o->key_file,
 	    .passphrase = o->key_passphrase_file }, why);

@@ -22,17 +22,49 @@
 
 #include "config/config.h"
 #include "gateway/base/buf.h"
+#include "gateway/base/rate.h"
 
 int  http_global_init(void);	/* once, before any thread */
 void http_global_cleanup(void);
 
+/* ---- credentials --------------------------------------------------------
+ *
+ * Opened once and shared by all clients of one destination, so that a token is
+ * fetched once for all that wait. */
+
+struct http_credential;
+
+struct http_credential_options {
+	const struct config_choice *choice;	/* kind NULL: none; borrowed for as
+						 * long as the credential lives */
+	const struct config_proxy *proxy;	/* to fetch tokens by; NULL: none */
+	const char *region;		/* of AWS, where the kind is not told; NULL */
+};
+/* why: for people; after success it may hold a warning. */
+int  http_credential_open(const struct http_credential_options *opt,
+	 struct http_credential **ret, struct buf *why);
+void http_credential_cancel(struct http_credential *c);	/* ends what it waits for */
+void http_credential_close(struct http_credential *c);	/* takes NULL */
+
+/* ---- clients ------------------------------------------------------------- */
+
 struct http_client;
+
+/* How a credential that signs does so for one service (SigV4). */
+struct http_service {
+	const char *name;	/* "s3", "medical-imaging" */
+	const char *region;
+	bool	    s3_path;	/* the path is signed as it is on the wire */
+};
 
 struct http_client_options {
 	const char *url;		/* base; no trailing slash needed */
 	const char *ca_file;		/* NULL: the system's store */
-	const struct config_choice *credential;	/* kind NULL: none; borrowed for
-						 * as long as the client lives */
+	struct http_credential *credential;	/* NULL: none; borrowed */
+	const struct config_proxy *proxy;	/* NULL: none; borrowed */
+	struct rate *rate;		/* of bodies that leave; NULL: no limit;
+					 * borrowed */
+	struct http_service service;	/* name NULL: nothing is signed */
 	int64_t	    connect_timeout_ms;	/* 0: 30 s */
 	int64_t	    stall_timeout_ms;	/* no byte either way: 0: 2 min */
 };
@@ -50,11 +82,18 @@ typedef ssize_t http_body_fn(void *arg, void *buf, size_t size);
  * reply's content_type is known by then. */
 typedef int http_sink_fn(void *arg, const void *data, size_t len);
 
+struct http_header { const char *name, *value; };
+
 struct http_request {
 	const char *method;
 	const char *path;	/* after the base URL: "/studies?limit=1" */
 	const char *accept;	/* NULL: none */
 	const char *content_type;
+	const struct http_header *headers;	/* more; x-amz-* are signed */
+	size_t	    n_headers;
+	const char *sha256;	/* of the body, 64 hex digits, for credentials that
+				 * sign; NULL only without a body */
+	bool	    urgent;	/* overtakes where the rate is limited */
 	uint64_t    body_length;	/* exact, sent as Content-Length */
 	http_body_fn *body;	/* NULL: no body */
 	void	   *body_arg;
@@ -70,11 +109,13 @@ enum http_outcome {
 	HTTP_ANSWERED,		/* a whole reply with a status */
 	HTTP_UNREACHABLE,	/* DNS, refused, no route, connect timed out */
 	HTTP_TLS,		/* the certificate, the handshake */
+	HTTP_PROXY,		/* the proxy: not there, its certificate, its password, or
+				 * it does not let us through; the cloud was not met */
 	HTTP_STALLED,		/* connected, then silence or the deadline */
 	HTTP_BROKEN,		/* reset, closed or nonsense in the middle */
 	HTTP_LOCAL,		/* our body or sink gave up: reply->local */
 	HTTP_CREDENTIAL,	/* none to be had; why says what to do */
-	HTTP_CANCELED,
+	HTTP_CANCELED,		/* also: its rate says "nothing at all" now */
 };
 
 struct http_reply {
@@ -83,6 +124,7 @@ struct http_reply {
 	int	 local;			/* negative errno for HTTP_LOCAL */
 	char	 content_type[160];	/* as sent, "" if none */
 	int64_t	 retry_after_ms;	/* -1: none; from seconds or a date */
+	struct buf head;		/* its header lines; http_reply_header() */
 	struct buf body;		/* of what the sink did not take */
 	uint64_t sent_bytes;		/* of the body */
 	bool	 answered_early;	/* before the body was all sent */
@@ -90,6 +132,10 @@ struct http_reply {
 	char	 why[256];		/* for people: host, what, what to look at */
 };
 void http_reply_free(struct http_reply *r);
+/* The first header of that name (case does not count), without spaces around it,
+ * in buf; false and "" if there is none, or if it is longer. */
+bool http_reply_header(const struct http_reply *r, const char *name, char *buf,
+    size_t size);
 
 /* Fills *ret always; free it. Returns 0 for HTTP_ANSWERED, else -EIO,
  * -ECANCELED, … for convenience. */
@@ -100,23 +146,37 @@ int  http_call(struct http_client *c, const struct http_request *req,
  * status, with the next step, for status screens. */
 void http_explain(const struct http_reply *r, char *buf, size_t size);
 
-/* ---- credentials: one file and one line of the table each ---------------- */
+/* ---- kinds of credential: one file and one line of the table each -------- */
 
 struct http_headers;	/* of the request about to leave */
 int http_headers_add(struct http_headers *h, const char *name, const char *value);
 
+/* The request about to leave, as a signature covers it. */
+struct http_signing {
+	const struct http_request *req;
+	const struct http_service *service;
+	const char *host;	/* with the port, where it is sent */
+	const char *path;	/* as on the wire, the base URL's included */
+	const char *query;	/* as on the wire, without `?`; "" */
+	int64_t	    now_ms;	/* wall time, as the server's clock has it */
+};
+
 struct http_credential_kind {
 	struct config_kind config;	/* name and option table */
 	/* Reads what must be there; why for people, after success a warning. */
-	int  (*open)(const void *options, void **ret, struct buf *why);
+	int  (*open)(const void *options, const struct http_credential_options *opt,
+	     void **ret, struct buf *why);
 	void (*close)(void *cred);
 	/* Adds what authenticates the request. Any thread, in parallel. May block
 	 * (a token to fetch); -EAGAIN with why when none can be had now. */
-	int  (*apply)(void *cred, const struct http_request *req,
+	int  (*apply)(void *cred, const struct http_signing *s,
 	     struct http_headers *h, struct buf *why);
-	/* The server said 401: true when a fresh attempt makes sense (the file
-	 * changed, a new token was had). NULL: never. */
-	bool (*refresh)(void *cred);
+	/* The server does not accept us (a 4xx that may be about who we are): true
+	 * when a fresh attempt makes sense (the file changed, the token had expired
+	 * and a new one can be had). Called once per request. NULL: never. */
+	bool (*refresh)(void *cred, const struct http_reply *r);
+	/* apply and refresh return soon from now on. NULL: they never block. */
+	void (*cancel)(void *cred);
 	/* Client certificate, if it is one; NULL otherwise. Files, PEM. */
 	void (*certificate)(void *cred, const char **cert_file,
 	     const char **key_file, const char **passphrase_file);

@@ -77,18 +77,18 @@ struct http_headers {
 };
 void http_headers_free(struct http_headers *h);
 
-struct credential {
+struct http_credential {
 	const struct http_credential_kind *kind;	/* NULL: none */
 	void *self;
 };
-int  credential_open(const struct config_choice *choice, struct credential *ret,
-    struct buf *why);
-void credential_close(struct credential *c);
-int  credential_apply(const struct credential *c, const struct http_request *req,
-    struct http_headers *h, struct buf *why);
-bool credential_refresh(const struct credential *c);
-void credential_certificate(const struct credential *c, struct tls_files *ret);
-void credential_describe(const struct credential *c, struct buf *b);
+/* c may be NULL: none. */
+int  credential_apply(const struct http_credential *c,
+    const struct http_signing *s, struct http_headers *h, struct buf *why);
+bool credential_refresh(const struct http_credential *c,
+    const struct http_reply *r);
+void credential_certificate(const struct http_credential *c,
+    struct tls_files *ret);
+void credential_describe(const struct http_credential *c, struct buf *b);
 
 extern const struct http_credential_kind http_credential_none;
 extern const struct http_credential_kind http_credential_basic;
@@ -115,7 +115,10 @@ struct http_client {
 	char		  host[256];	/* with the port, for people */
 	char		 *ca_file;
 	bool		  tls;
-	struct credential credential;
+	const struct http_credential *credential;	/* NULL: none; borrowed */
+	const struct config_proxy *proxy;		/* NULL: none; borrowed */
+	struct rate	 *rate;				/* borrowed */
+	struct http_service service;
 	struct tls_files  certificate;
 	int64_t		  connect_timeout_ms, stall_timeout_ms;
 	atomic_bool	  canceled;

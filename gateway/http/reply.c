@@ -122,7 +122,7 @@ static void
 explain_unauthorized(const struct transfer *t, struct buf *b)
 {
 	(void)buf_add_str(b, "the server does not accept ");
-	credential_describe(&t->conn->client->credential, b);
+	credential_describe(t->conn->client->credential, b);
 }
 
 static void
@@ -339,6 +339,7 @@ explain(const struct transfer *t, CURLcode code, struct buf *b)
 		else
 			explain_connect(t, b);
 		break;
+	case HTTP_PROXY:
 	case HTTP_TLS:
 		if (code == CURLE_OPERATION_TIMEDOUT)
 			explain_timeout(t, b);

@@ -45,16 +45,19 @@ try(const char *url, const char *ca, const struct config_choice *credential,
     struct http_reply *r)
 {
 	struct http_client_options o = { .url = url, .ca_file = ca,
-		.credential = credential, .connect_timeout_ms = 5000,
+		.connect_timeout_ms = 5000,
 		.stall_timeout_ms = 2000 };
 	struct http_request req = { .method = "GET", .path = "/studies?limit=1",
 		.deadline_ms = CLOCK_NEVER };
 	struct buf why = BUF_INIT(500);
 	struct http_client *c;
 
+	assert_int_equal(http_credential_open(&(struct http_credential_options){
+	    .choice = credential }, &o.credential, &why), 0);
 	assert_int_equal(http_client_new(&o, &c, &why), 0);
 	(void)http_call(c, &req, r);
 	http_client_free(c);
+	http_credential_close(o.credential);
 	buf_free(&why);
 	return r->outcome;
 }

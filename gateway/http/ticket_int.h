@@ -1,0 +1,37 @@
+/* ticket_int.h - something fetched that expires: a token, session keys.
+ *
+ * One thread fetches, the others that need it wait for that; it is fetched before
+ * it expires, while the old one still serves those who come meanwhile; after a
+ * failure nobody tries again for a short while, and all are told why. What was
+ * fetched is counted, so a user who is refused with an old one is given the newer.
+ */
+#ifndef CW_HTTP_TICKET_INT_H
+#define CW_HTTP_TICKET_INT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gateway/base/buf.h"
+
+struct ticket;
+
+/* Fetches: blocks. *ret_value is the ticket's from then on, freed by free_value;
+ * *ret_expires_ms: CLOCK_MONOTONIC, CLOCK_NEVER for none. why: for people. */
+typedef int ticket_fetch_fn(void *arg, void **ret_value, int64_t *ret_expires_ms,
+    struct buf *why);
+
+struct ticket *ticket_new(ticket_fetch_fn *fetch, void *arg,
+    void (*free_value)(void *value));
+void ticket_free(struct ticket *t);	/* takes NULL */
+/* Those who wait return -ECANCELED; the fetch itself is the caller's to end. */
+void ticket_cancel(struct ticket *t);
+
+/* The value as it is now, held until ticket_give(); -EAGAIN with why. generation
+ * tells which it was. */
+int  ticket_take(struct ticket *t, void **ret_value, uint64_t *ret_generation,
+    struct buf *why);
+void ticket_give(struct ticket *t, void *value);
+/* That one was refused as expired: true when a newer one was or can be fetched. */
+bool ticket_refused(struct ticket *t, uint64_t generation);
+
+#endif
