@@ -27,6 +27,7 @@ struct bearer_options {
 
 static struct cloud plain;
 static char path[256];
+static struct http_credential *credential;	/* of the client that open_with() made */
 
 static int
 get(struct http_client *c, struct http_reply *r)
@@ -42,11 +43,22 @@ static struct http_client *
 open_with(const struct http_credential_kind *kind, void *options, struct buf *why)
 {
 	struct config_choice choice = { .kind = &kind->config, .options = options };
-	struct http_client_options o = { .url = plain.url, .credential = &choice };
-	struct http_client *c = NULL;
+	struct http_credential_options co = { .choice = &choice };
+	struct http_client_options o = { .url = plain.url };
+	struct http_client *c;
 
-	(void)http_client_new(&o, &c, why);
+	if (http_credential_open(&co, &credential, why) < 0)
+		return NULL;
+	o.credential = credential;
+	assert_int_equal(http_client_new(&o, &c, why), 0);
 	return c;
+}
+
+static void
+close_both(struct http_client *c)
+{
+	http_client_free(c);
+	http_credential_close(TAKE_PTR(credential));
 }
 
 static void
@@ -84,7 +96,7 @@ test_rotated_password_is_taken(void **state)
 	assert_int_equal(r.outcome, HTTP_CREDENTIAL);
 	assert_non_null(strstr(r.why, "No such file"));
 	http_reply_free(&r);
-	http_client_free(c);
+	close_both(c);
 	buf_free(&why);
 }
 
@@ -104,7 +116,7 @@ test_token_is_taken(void **state)
 	assert_non_null(strstr(why.data, "chmod o-r"));
 	assert_int_equal(get(c, &r), 204);
 	http_reply_free(&r);
-	http_client_free(c);
+	close_both(c);
 	buf_free(&why);
 }
 
@@ -121,7 +133,7 @@ test_nothing_is_sent_without(void **state)
 	assert_int_equal(get(c, &r), 401);
 	assert_non_null(strstr(r.why, "no credential is configured"));
 	http_reply_free(&r);
-	http_client_free(c);
+	close_both(c);
 }
 
 static void

@@ -182,7 +182,8 @@ test_our_certificate_is_checked_when_opened(void **state)
 		o.key_file = cert_path(cases[i].key);
 		if (cases[i].phrase != NULL)
 			o.key_passphrase_file = cert_path(cases[i].phrase);
-		assert_true(kind->open(&o, &cred, &why) < 0);
+		assert_true(kind->open(&o,
+		    &(struct http_credential_options){ 0 }, &cred, &why) < 0);
 		if (strstr(why.data, cases[i].says) == NULL)
 			fail_msg("%zu: %s", i, why.data);
 		buf_free(&why);
