@@ -22,6 +22,7 @@ struct sending {
 	struct destination_result *ret;
 	struct destination_item	 **items;	/* that went */
 	bool			  *open;	/* to be read back; of items */
+	bool			  *vague;	/* failed, if it is not there; of items */
 	bool			   disputed;	/* it did not claim to hold them */
 	size_t			   n;
 };
@@ -106,6 +107,14 @@ stow_health(const struct http_reply *r, struct destination_result *ret)
 /* ---- judging one answer -------------------------------------------------- */
 
 static void
+settle_coded(struct destination_item *item, enum destination_verdict v,
+    const char *what, const struct stow_answer *a)
+{
+	stow_settle(item, v, "%s: %s (%04XH)%s%s", what, stow_words(a->code),
+	    a->code, a->comment[0] != '\0' ? ": " : "", a->comment);
+}
+
+static void
 settle_said(struct sending *q, size_t i, const struct stow_answer *a)
 {
 	struct destination_item *item = q->items[i];
@@ -115,20 +124,19 @@ settle_said(struct sending *q, size_t i, const struct stow_answer *a)
 		stow_settle(item, DESTINATION_OK, "%s", "");
 		break;
 	case STOW_WARNING:
-		stow_settle(item, DESTINATION_WARNED, "stored with a warning: "
-		    "%s (%04XH)", stow_words(a->code), a->code);
+		settle_coded(item, DESTINATION_WARNED, "stored with a warning", a);
 		break;
 	case STOW_EXISTS:
 		q->open[i] = q->disputed = true;
 		break;
 	case STOW_LATER:
-		stow_settle(item, DESTINATION_RETRY, "the cloud failed on it: "
-		    "%s (%04XH)", stow_words(a->code), a->code);
+		settle_coded(item, DESTINATION_RETRY, "the cloud failed on it", a);
 		item->retry_soon = true;
+		q->open[i] = q->vague[i] = q->stow->flavor->vague;
 		break;
 	case STOW_REFUSED:
-		stow_settle(item, DESTINATION_REFUSED, "the cloud refused it: "
-		    "%s (%04XH)", stow_words(a->code), a->code);
+		settle_coded(item, DESTINATION_REFUSED, "the cloud refused it", a);
+		q->open[i] = q->vague[i] = q->stow->flavor->vague;
 		break;
 	case STOW_SILENT:
 		break;
@@ -210,6 +218,7 @@ free_sending(struct sending *q)
 {
 	free(q->items);
 	free(q->open);
+	free(q->vague);
 }
 
 static void
@@ -220,18 +229,20 @@ take_parts(struct sending *q, const struct stow_body *body)
 	q->n = stow_body_parts(body, &parts);
 	q->items = xcalloc(q->n, sizeof(struct destination_item *));
 	q->open = xcalloc(q->n, sizeof(*q->open));
+	q->vague = xcalloc(q->n, sizeof(*q->vague));
 	for (size_t i = 0; i < q->n; i++)
 		q->items[i] = parts[i].item;
 }
 
 static void
-send_items(struct sending *q, struct destination_item **items, size_t n)
+send_items(struct sending *q, const char *method, struct destination_item **items,
+    size_t n)
 {
 	AUTO(cleanup_stow_body_free) struct stow_body *body =
 	    stow_body_new(q->stow, items, n);
 	AUTO(http_reply_free) struct http_reply reply = { 0 };
 	struct http_request req = {
-		.method = "POST",
+		.method = method,
 		.path = "/studies",
 		.accept = ACCEPT,
 		.content_type = stow_body_type(body),
@@ -258,8 +269,10 @@ send_items(struct sending *q, struct destination_item **items, size_t n)
 
 /* After a request left it open what became of this one. */
 static void
-settle_by_reading(struct sending *q, struct destination_item *item)
+settle_by_reading(struct sending *q, size_t i)
 {
+	struct destination_item *item = q->items[i];
+
 	switch (stow_read_back(q->stow, item, q->ret)) {
 	case STOW_EQUAL:
 		stow_settle(item, DESTINATION_OK, "%s", "");
@@ -268,6 +281,8 @@ settle_by_reading(struct sending *q, struct destination_item *item)
 		stow_resolve(q->stow, item, q->ret);
 		break;
 	case STOW_ABSENT:
+		if (q->vague[i])
+			break;		/* as it was said */
 		stow_settle(item, DESTINATION_RETRY, q->disputed ?
 			"the cloud says that it has it, and does not show it" :
 			"the cloud reports success, and does not show it");
@@ -290,23 +305,23 @@ deliver_together(struct stow *s, struct destination_item **items, size_t n,
 {
 	AUTO(free_sending) struct sending q = { .stow = s, .ret = ret };
 
-	send_items(&q, items, n);
+	send_items(&q, "POST", items, n);
 	for (size_t i = 0; i < q.n; i++) {
 		/* Whatever failed for some, an open one is worth a look, unless
 		 * nobody answers. */
 		if (q.open[i] && (ret->health == DESTINATION_UP ||
 			ret->health == DESTINATION_FAILED))
-			settle_by_reading(&q, q.items[i]);
+			settle_by_reading(&q, i);
 	}
 }
 
 bool
-stow_send_one(struct stow *s, struct destination_item *item,
+stow_send_one(struct stow *s, struct destination_item *item, const char *method,
     struct destination_result *ret)
 {
 	AUTO(free_sending) struct sending q = { .stow = s, .ret = ret };
 
-	send_items(&q, &item, 1);
+	send_items(&q, method, &item, 1);
 	return q.n == 1 && ret->health == DESTINATION_UP && (q.open[0] ||
 	    item->verdict == DESTINATION_OK || item->verdict ==
 	    DESTINATION_WARNED);
@@ -356,7 +371,7 @@ send_absent(struct stow *s, struct destination_item *item,
 {
 	if (item->in.version == 1 && !item->in.replacing)
 		deliver_together(s, &item, 1, ret);
-	else if (stow_send_one(s, item, ret))
+	else if (stow_send_one(s, item, "POST", ret))
 		settle_version(s, item, ret);
 }
 

@@ -255,18 +255,33 @@ uid_path_ok(const char *uid)
 }
 
 int
-stow_instance_path(const struct spool_instance *in, char **ret)
+stow_series_path(const struct spool_instance *in, char **ret)
 {
 	struct buf b = BUF_INIT(1024);
 
-	if (!uid_path_ok(in->study_uid) || !uid_path_ok(in->series_uid) ||
-	    !uid_path_ok(in->sop_instance))
+	if (!uid_path_ok(in->study_uid) || !uid_path_ok(in->series_uid))
 		return -EINVAL;
 	(void)buf_add_str(&b, "/studies/");
 	add_escaped(&b, in->study_uid);
 	(void)buf_add_str(&b, "/series/");
 	add_escaped(&b, in->series_uid);
-	(void)buf_add_str(&b, "/instances/");
+	if (buf_error(&b) < 0) {
+		buf_free(&b);
+		return -EINVAL;
+	}
+	*ret = buf_take(&b);
+	return 0;
+}
+
+int
+stow_instance_path(const struct spool_instance *in, char **ret)
+{
+	struct buf b = BUF_INIT(1024);
+	AUTO_FREE char *series = NULL;
+
+	if (!uid_path_ok(in->sop_instance) || stow_series_path(in, &series) < 0)
+		return -EINVAL;
+	(void)buf_printf(&b, "%s/instances/", series);
 	add_escaped(&b, in->sop_instance);
 	if (buf_error(&b) < 0) {
 		buf_free(&b);

@@ -68,6 +68,19 @@ open_clients(struct stow *s, const struct stow_options *o, struct rate *rate,
 	return r;
 }
 
+/* Of a request: the parts' heads and a re-encoding need a little room, too. */
+static void
+set_flavor_limits(const struct stow_flavor *f, struct destination_limits *lim)
+{
+	if (f->request_bytes == 0)
+		return;
+	lim->instance_bytes = f->request_bytes - STOW_ROOM;
+	if (lim->request_bytes > lim->instance_bytes)
+		lim->request_bytes = lim->instance_bytes;
+	(void)snprintf(lim->instance_limit_name, sizeof(lim->instance_limit_name),
+	    "%s", f->limit_name);
+}
+
 static int
 open_stow(const struct destination_context *ctx,
     struct destination_limits *ret_limits, void **ret, struct buf *why)
@@ -90,6 +103,7 @@ open_stow(const struct destination_context *ctx,
 		.request_bytes = o->max_request,
 		.request_instances = STOW_INSTANCES,
 	};
+	set_flavor_limits(s->flavor, ret_limits);
 	*ret = s;
 	return 0;
 }
@@ -160,7 +174,9 @@ probe_stow(void *self, struct destination_result *ret)
 	}
 }
 
-static const char *const flavors[] = { "generic", "orthanc", NULL };
+/* As stow_flavors[] has them. */
+static const char *const flavors[] = { "generic", "orthanc", "google", "azure",
+	"dcm4chee", NULL };
 static const char *const conflicts[] = { "refuse", "replace", NULL };
 
 static const struct config_option table[] = {
@@ -170,8 +186,9 @@ static const struct config_option table[] = {
 	{ .name = "flavor", .type = CONFIG_ENUM, .choices = flavors,
 	    .offset = offsetof(struct stow_options, flavor),
 	    .fallback = "generic",
-	    .help = "whose server: `orthanc` gets every object as it came, "
-		    "`generic` uncompressed ones in explicit little endian" },
+	    .help = "whose server: decides what it takes (`orthanc` every object "
+		    "as it came, the others uncompressed ones in explicit little "
+		    "endian), its limits, and how an instance is replaced" },
 	{ .name = "tls", .type = CONFIG_SECTION,
 	    .offset = offsetof(struct stow_options, tls),
 	    .section = &config_client_tls_section,
@@ -217,4 +234,6 @@ const struct destination_kind destination_dicomweb = {
 	.deliver = stow_deliver,
 	.probe = probe_stow,
 	.cancel = cancel_stow,
+	.verify = stow_verify,
+	.remove = stow_remove,
 };

@@ -3,7 +3,8 @@
  * One request: stow_body.c makes and streams its body, deliver.c sends it,
  * stow_reply.c reads what the answer says of each instance, readback.c asks the
  * destination what it really holds, conflict.c decides when that is something
- * else. Everything here runs in the calling (transfer) thread; a struct stow is
+ * else, stow_verify.c asks for whole studies; flavors.c knows the servers.
+ * Everything here runs in the calling (transfer) thread; a struct stow is
  * read-only after it was opened.
  */
 #ifndef CW_DESTINATION_STOW_INT_H
@@ -17,6 +18,7 @@
 #define STOW_SMALL	 (1u << 20)	/* verified before their first byte leaves */
 #define STOW_PORTION	 (64u << 10)
 #define STOW_INSTANCES	 256
+#define STOW_ROOM	 (1u << 20)	/* beside the objects in a limited request */
 #define STOW_REPLY_MAX	 (16u << 20)
 #define STOW_RETRY_AFTER 3600000	/* at most, ms */
 
@@ -33,11 +35,20 @@ struct stow_flavor {
 	const char *name;
 	bool originals;		/* takes every transfer syntax as it is */
 	bool rest;		/* wants the client of the server's own interface */
-	enum stow_deleted (*remove)(struct stow *s,
-	    const struct destination_item *item, struct destination_result *ret);
+	bool vague;		/* a failure may mean that other bytes are there */
+	uint64_t request_bytes;	/* takes no more at once; 0: any */
+	const char *limit_name;	/* of that; for people */
+	unsigned page;		/* instances of one answer to a query */
+	/* Before a replacement; NULL: what is sent replaces by itself. */
+	enum stow_deleted (*remove)(struct stow *s, const struct spool_instance *in,
+	    struct destination_result *ret);
+	/* Of a test object; NULL: it cannot. */
+	enum stow_deleted (*delete)(struct stow *s, const struct spool_instance *in,
+	    struct destination_result *ret);
+	const char *replace_by;	/* POST or PUT */
 	const char *cannot_replace;	/* for people */
 };
-/* In the order of the option's choices. */
+/* flavors.c; in the order of the option's choices. */
 extern const struct stow_flavor *const stow_flavors[];
 
 struct stow {
@@ -65,11 +76,11 @@ void stow_settle(struct destination_item *item, enum destination_verdict v,
 
 void stow_deliver(void *self, struct destination_item *items, size_t n,
     struct destination_result *ret);
-/* One instance in a request of its own. True: the destination claims to have
+/* One instance in a request of its own, by this method. True: the destination claims to have
  * something under its UID now, so the verdict may be asked of it. False: the
  * item or ret says what is in the way. */
 bool stow_send_one(struct stow *s, struct destination_item *item,
-    struct destination_result *ret);
+    const char *method, struct destination_result *ret);
 
 /* ---- stow_body.c --------------------------------------------------------- */
 
@@ -113,6 +124,7 @@ struct stow_answer {
 	char	 uid[DICOM_UID_MAX + 1];
 	unsigned code;		/* Failure Reason or Warning Reason, 0 none */
 	enum stow_said said;
+	char	 comment[100];	/* what the server adds, cleaned; "" */
 };
 struct stow_answers {
 	struct stow_answer *v;	/* sorted by uid, each once */
@@ -145,6 +157,16 @@ enum stow_found stow_read_back(struct stow *s, struct destination_item *item,
 /* "/studies/…/series/…/instances/…", escaped; -EINVAL for UIDs that no path can
  * carry. The caller frees. */
 int stow_instance_path(const struct spool_instance *in, char **ret);
+
+/* "/studies/1.2/series/3.4": of looking. */
+int stow_series_path(const struct spool_instance *in, char **ret);
+
+/* ---- stow_verify.c ------------------------------------------------------- */
+
+void stow_verify(void *self, struct destination_look *looks, size_t n, bool bytes,
+    struct destination_result *ret);
+int  stow_remove(void *self, const struct spool_instance *in,
+    struct destination_result *ret);
 
 /* ---- conflict.c ---------------------------------------------------------- */
 

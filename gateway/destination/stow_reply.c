@@ -17,6 +17,8 @@
 #define TAG_FAILED	   0x00081198u	/* Failed SOP Sequence */
 #define TAG_REFERENCED	   0x00081199u	/* Referenced SOP Sequence */
 #define TAG_OTHER_FAILURES 0x0008119au
+#define TAG_FAILED_ATTRIBUTES 0x00741048u	/* Azure: what was not valid */
+#define TAG_ERROR_COMMENT  0x00000902u
 #define ANSWERS_MAX	   65536
 
 /* ---- reasons ------------------------------------------------------------- */
@@ -27,6 +29,8 @@ static const struct {
 	const char    *words;
 } reasons[] = {
 	{ 0x0000, 0x0000, STOW_LATER, "it gives no reason" },
+	{ 0x0001, 0x0001, STOW_WARNING,
+	    "an attribute is not valid, so searches will not find it by that" },
 	{ 0x0106, 0x0106, STOW_REFUSED, "invalid attribute value" },
 	{ 0x0110, 0x0110, STOW_LATER, "processing failure" },
 	{ 0x0111, 0x0111, STOW_EXISTS, "duplicate SOP instance" },
@@ -84,6 +88,25 @@ reason_of(const struct dicom_dataset *item, dicom_tag_t tag)
 	return (unsigned)code;
 }
 
+/* For people, and from a peer. */
+static void
+read_comment(const struct dicom_dataset *item, char *ret, size_t size)
+{
+	const struct dicom_attribute *seq = dicom_dataset_find(item,
+	    TAG_FAILED_ATTRIBUTES);
+	const struct dicom_dataset *first = seq != NULL &&
+	    dicom_attribute_count(seq) > 0 ? dicom_attribute_item(seq, 0) : NULL;
+	const char *text = dicom_dataset_text(first != NULL ? first : item,
+	    TAG_ERROR_COMMENT);
+	size_t n = 0;
+
+	for (; text != NULL && *text != '\0' && n + 1 < size; text++) {
+		if ((unsigned char)*text >= 0x20 && (unsigned char)*text < 0x7f)
+			ret[n++] = *text;
+	}
+	ret[n] = '\0';
+}
+
 static int
 add_answer(struct stow_answers *a, const struct dicom_dataset *item,
     enum stow_said said, unsigned code)
@@ -105,6 +128,7 @@ add_answer(struct stow_answers *a, const struct dicom_dataset *item,
 		}
 		return 0;
 	}
+	read_comment(item, answer->comment, sizeof(answer->comment));
 	a->n++;
 	return 0;
 }
