@@ -38,6 +38,7 @@ static const struct verb_rule {
 	[SPOOL_RETRY] = { STATE(SPOOL_REFUSED), false, SPOOL_OWED, false },
 	[SPOOL_RESEND] = { STATE(SPOOL_DELIVERED) | STATE(SPOOL_WARNED) |
 	    STATE(SPOOL_REFUSED) | STATE(SPOOL_LET_GO), false, SPOOL_OWED, true },
+	[SPOOL_ACCEPT] = { STATE(SPOOL_REFUSED), false, SPOOL_WARNED, false },
 	[SPOOL_DROP] = { STATE(SPOOL_OWED) | STATE(SPOOL_SENT) |
 	    STATE(SPOOL_REFUSED), true, SPOOL_LET_GO, false },
 	[SPOOL_PURGE] = { STATE(SPOOL_OWED) | STATE(SPOOL_SENT) |
@@ -46,59 +47,102 @@ static const struct verb_rule {
 
 struct slice_op {
 	const struct spool_command *cmd;
+	bool	 absent;	/* of what never went there, not of what is */
 	uint64_t after, next;	/* where this slice and the next one begin */
 	uint64_t changed;
 	bool	 more;
 };
 
+/* In the index, then in the log. */
 static int
-change_pair(struct spool *sp, const struct spool_command *cmd, const struct pair *p,
-    bool *ret_changed)
+change_delivery(struct spool *sp, const struct spool_command *cmd, uint64_t id,
+    const char *dest, bool create)
 {
 	const struct verb_rule *rule = &verb_rules[cmd->verb];
 	const char *reason = cmd->reason != NULL ? cmd->reason : "";
 	struct settle_entry e = { .verb = rule->check ? SETTLE_CHECK : SETTLE_DELIVERY,
-		.wall_ms = clock_wall_ms(), .id = p->id,
-		.destination = p->destination, .study = "", .state = rule->to,
-		.actor = cmd->actor, .reason = reason };
-	enum spool_delivery old;
+		.wall_ms = clock_wall_ms(), .id = id, .destination = dest,
+		.study = "", .state = rule->to, .actor = cmd->actor,
+		.reason = reason };
 	int r;
 
-	*ret_changed = false;
-	if (p->destination[0] == '\0')
-		r = index_let_go_unrouted(sp->ix, p->id, cmd->actor, reason, e.wall_ms);
+	if (dest[0] == '\0')
+		r = index_let_go_unrouted(sp->ix, id, cmd->actor, reason, e.wall_ms);
 	else
-		r = index_deliver(sp->ix, p->id, p->destination, rule->to, reason,
-		    cmd->actor, rule->check, false, e.wall_ms, &old);
-	if (r == -ENOENT)
-		return 0;	/* its bytes are gone: it cannot be owed again */
-	if (r < 0)
+		r = index_deliver(sp->ix, &(struct index_verdict){ .id = id,
+		    .dest = dest, .state = rule->to, .reason = reason,
+		    .actor = cmd->actor, .check = rule->check, .create = create,
+		    .wall_ms = e.wall_ms }, NULL);
+	return r < 0 ? r : settle_append(sp->log, &e);
+}
+
+/* Only what the destination has (rule 5). */
+static int
+accept_pair(struct spool *sp, const struct spool_command *cmd, const struct pair *p)
+{
+	struct index_delivery now;
+	int r = index_delivery(sp->ix, p->id, p->destination, &now);
+
+	if (r == 0 && !now.remote)
+		r = -ENOENT;
+	return r < 0 ? r : change_delivery(sp, cmd, p->id, p->destination, false);
+}
+
+/* What is unrouted is routed by this; a rebuild learns both from the log. */
+static int
+owe_absent(struct spool *sp, const struct spool_command *cmd, const struct pair *p)
+{
+	struct spool_routing rt = { p->id, &cmd->destination, 1 };
+	int r = index_route(sp->ix, p->id, rt.destinations, rt.n);
+
+	if (r == 0)
+		r = route_log(sp, &rt);
+	if (r < 0 && r != -EALREADY)
 		return r;
-	*ret_changed = true;
-	return settle_append(sp->log, &e);
+	return change_delivery(sp, cmd, p->id, cmd->destination, true);
+}
+
+static int
+change_pair(struct spool *sp, const struct slice_op *op, const struct pair *p)
+{
+	if (op->absent)
+		return owe_absent(sp, op->cmd, p);
+	if (op->cmd->verb == SPOOL_ACCEPT)
+		return accept_pair(sp, op->cmd, p);
+	return change_delivery(sp, op->cmd, p->id, p->destination, false);
+}
+
+static int
+find_pairs(struct spool *sp, const struct slice_op *op, struct pair_list *ret)
+{
+	const struct spool_command *cmd = op->cmd;
+	const struct verb_rule *rule = &verb_rules[cmd->verb];
+
+	if (op->absent)
+		return index_absent(sp->ix, cmd->study, cmd->destination,
+		    op->after, PAIRS_PAGE, pair_collect, ret);
+	return index_pairs(sp->ix, cmd->study, cmd->destination, rule->from,
+	    rule->unrouted && cmd->destination == NULL, op->after, PAIRS_PAGE,
+	    pair_collect, ret);
 }
 
 static int
 apply_slice(struct spool *sp, void *arg)
 {
 	struct slice_op *op = arg;
-	const struct verb_rule *rule = &verb_rules[op->cmd->verb];
 	struct pair_list pairs = { .n = 0 };
 	int r;
 
 	op->changed = 0;
-	r = index_pairs(sp->ix, op->cmd->study, op->cmd->destination, rule->from,
-	    rule->unrouted && op->cmd->destination == NULL, op->after, PAIRS_PAGE,
-	    pair_collect, &pairs);
+	r = find_pairs(sp, op, &pairs);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < pairs.n; i++) {
-		bool changed;
-
-		r = change_pair(sp, op->cmd, &pairs.pair[i], &changed);
-		if (r < 0)
+		r = change_pair(sp, op, &pairs.pair[i]);
+		/* -ENOENT: its bytes are gone, it cannot be owed again. */
+		if (r < 0 && r != -ENOENT)
 			return r;
-		op->changed += changed ? 1 : 0;
+		op->changed += r == 0;
 	}
 	op->more = pairs.n >= PAIRS_PAGE;
 	if (!op->more)
@@ -112,11 +156,11 @@ apply_slice(struct spool *sp, void *arg)
 
 /* Always onwards: what the uploader has delivered meanwhile is not sent again. */
 static int
-change_deliveries(struct spool *sp, const struct spool_command *cmd, uint64_t *ret_n)
+change_deliveries(struct spool *sp, const struct spool_command *cmd, bool absent,
+    uint64_t *ret_n)
 {
-	struct slice_op op = { .cmd = cmd };
+	struct slice_op op = { .cmd = cmd, .absent = absent };
 
-	*ret_n = 0;
 	do {
 		int r = commit_run(sp, apply_slice, &op, 0);
 
@@ -265,7 +309,12 @@ spool_command(struct spool *sp, const struct spool_command *cmd, uint64_t *ret_n
 		r = r < 0 ? r : op.result;
 		n = r == 0;
 	} else {
-		r = change_deliveries(sp, cmd, &n);
+		/* First, or it would be met again as what is there. */
+		if (cmd->verb == SPOOL_RESEND && cmd->study != 0 &&
+		    cmd->destination != NULL)
+			r = change_deliveries(sp, cmd, true, &n);
+		if (r == 0)
+			r = change_deliveries(sp, cmd, false, &n);
 		if (r == 0 && cmd->verb == SPOOL_PURGE)
 			r = purge_bytes(sp, cmd, &n);
 	}

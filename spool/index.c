@@ -153,7 +153,7 @@ check_size(struct sql *q, const char *path, uint64_t *ret_size)
 
 static int
 check_content(struct sql *q, const char *path,
-    const uint8_t uuid[static SPOOL_UUID], struct buf *why)
+    const uint8_t uuid[static SPOOL_UUID], int64_t version, struct buf *why)
 {
 	uint64_t size = 0;
 	int r;
@@ -163,7 +163,7 @@ check_content(struct sql *q, const char *path,
 		return complain(why, r, "is truncated or damaged");
 	r = size < QUICK_CHECK ? check_quickly(q) : 0;
 	if (r == 0)
-		r = schema_check(q);
+		r = schema_check(q, version);
 	if (r < 0)
 		return complain(why, r, "is damaged");
 	r = check_uuid(q, uuid);
@@ -325,7 +325,7 @@ index_open(const char *directory, const uint8_t uuid[static SPOOL_UUID],
 	r = set_up_writer(ix);
 	if (r < 0)
 		return complain(why, r, "is damaged");
-	r = create ? 0 : check_content(&ix->sql, path, uuid, why);
+	r = create ? 0 : check_content(&ix->sql, path, uuid, version, why);
 	if (r < 0)
 		return r;
 	r = bring_up_to_date(ix, uuid, version, create);

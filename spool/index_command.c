@@ -142,6 +142,32 @@ index_pairs_of(struct index *ix, uint64_t id, unsigned states_mask,
 	return r;
 }
 
+/* A destination that nobody ever heard of has the id -1 here: no row is its. */
+int
+index_absent(struct index *ix, uint64_t study, const char *dest, uint64_t after,
+    size_t limit, index_pair_fn *fn, void *arg)
+{
+	struct pairs p AUTO(pairs_free) = { 0 };
+	int64_t destination = -1;
+	int r;
+
+	assert(limit > 0);
+	r = destination_find(&ix->sql, dest, false, &destination);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	r = collect_pairs(ix, "SELECT i.id, ?4, 0 FROM instance AS i"
+	    " WHERE i.study = ?1 AND i.id > ?2 AND +i.kept = 1"
+	    " AND (+i.todo = 1 OR (+i.todo IS NULL AND NOT EXISTS"
+	    "  (SELECT 1 FROM delivery AS d WHERE d.instance = i.id"
+	    "   AND d.destination = ?3))) ORDER BY i.id",
+	    SQL_ARGS(SQL_INT(study), SQL_INT(after), SQL_INT(destination),
+	    SQL_TEXT(dest)), limit, &p);
+	for (size_t i = 0; i < p.n && r == 0; i++)
+		r = fn(arg, p.list[i].id, p.list[i].destination,
+		    p.list[i].state);
+	return r;
+}
+
 int
 index_study_hold(struct index *ix, const char *study_uid, bool held)
 {

@@ -124,11 +124,12 @@ struct change {
 	int64_t	    destination;
 	bool	    exists;
 	enum spool_delivery from, to;
+	uint64_t    job;		/* that sends it, or 0 */
 	bool	    check, replacing;	/* as they shall be */
 	bool	    again;		/* as it is */
 	char	    reason[REASON_MAX + 1];
 	const char *note;		/* reason, or NULL */
-	const char *actor;
+	const char *actor, *remote;	/* or NULL */
 	int64_t	    wall_ms;
 };
 
@@ -188,34 +189,53 @@ set_reason(struct change *c, const char *reason)
 	c->note = c->reason;
 }
 
-/* Still owed: nothing has changed but what people should know. */
+static struct sql_arg
+job_or_null(const struct change *c)
+{
+	return c->to == SPOOL_SENT ? (struct sql_arg)SQL_INT(c->job) :
+	    (struct sql_arg)SQL_TEXT(NULL);
+}
+
+/* Still owed, or sent: nothing has changed but what people should know, and, when
+ * the log is replayed, who has sent it. */
 static int
-note_owed(struct index *ix, const struct change *c)
+note_open(struct index *ix, const struct change *c)
 {
 	return sql_run(&ix->sql, "UPDATE delivery SET must_check = ?3,"
-	    " reason = coalesce(?4, reason)"
-	    " WHERE instance = ?1 AND destination = ?2",
+	    " reason = coalesce(?4, reason), remote = coalesce(?5, remote),"
+	    " job = ?6 WHERE instance = ?1 AND destination = ?2",
 	    SQL_INT(c->s.id), SQL_INT(c->destination), SQL_INT(c->check),
-	    SQL_TEXT(c->note));
+	    SQL_TEXT(c->note), SQL_TEXT(c->remote), job_or_null(c));
 }
 
 static int
 write_delivery(struct index *ix, const struct change *c)
 {
 	bool confirmed = state_confirmed(c->to);
+	bool accepted = c->from == SPOOL_REFUSED && c->to == SPOOL_WARNED;
 
 	return sql_run(&ix->sql, "INSERT INTO delivery (instance, destination,"
-	    " study, state, since_ms, must_check, replacing, reason, actor)"
-	    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+	    " study, state, since_ms, must_check, replacing, reason, actor, job,"
+	    " remote) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
 	    " ON CONFLICT (instance, destination) DO UPDATE SET"
-	    " state = ?4, since_ms = ?5,"
-	    " must_check = ?6, replacing = ?7, again = 0, reason = ?8,"
-	    " actor = ?9",
+	    " state = ?4, since_ms = ?5, must_check = ?6, replacing = ?7,"
+	    " again = 0, actor = ?9, job = ?10, remote = coalesce(?11, remote),"
+	    " reason = coalesce(?8, CASE WHEN ?12 THEN reason END)",
 	    SQL_INT(c->s.id), SQL_INT(c->destination), SQL_INT(c->s.study),
 	    SQL_INT(c->to), SQL_INT(c->wall_ms),
 	    SQL_INT(c->check && !confirmed),
 	    SQL_INT(c->replacing && !confirmed), SQL_TEXT(c->note),
-	    SQL_TEXT(c->actor));
+	    SQL_TEXT(c->actor), job_or_null(c), SQL_TEXT(c->remote),
+	    SQL_INT(accepted));
+}
+
+/* How far it has come is of no use once it is there, or nobody wants it. */
+static int
+forget_note(struct index *ix, const struct change *c)
+{
+	return sql_run(&ix->sql, "DELETE FROM note"
+	    " WHERE instance = ?1 AND destination = ?2",
+	    SQL_INT(c->s.id), SQL_INT(c->destination));
 }
 
 /* A verdict that is the same as before the bytes came again. */
@@ -249,6 +269,8 @@ apply(struct index *ix, const struct change *c)
 	if (r == 0)
 		r = delivery_count(ix, c->s.study, c->destination, delta,
 		    c->s.length);
+	if (r == 0 && c->exists && c->from == SPOOL_OWED)
+		r = forget_note(ix, c);
 	if (r == 0 && c->to == SPOOL_REFUSED)
 		r = note_refusal(ix, c);
 	if (r == 0 && (!c->exists || state_ended(c->from) ||
@@ -257,38 +279,74 @@ apply(struct index *ix, const struct change *c)
 	return r;
 }
 
-int
-index_deliver(struct index *ix, uint64_t id, const char *dest,
-    enum spool_delivery state, const char *reason, const char *actor,
-    bool check, bool create, int64_t wall_ms, enum spool_delivery *ret_old)
+static const char *
+text_or_null(const char *text)
 {
-	struct change c = { .to = state, .from = SPOOL_DELIVERY_STATES,
-	    .wall_ms = wall_ms };
+	return text != NULL && text[0] != '\0' ? text : NULL;
+}
+
+/* Nobody would ever confirm what a job has sent that is over (invariant 5). */
+static int
+take_verdict(struct index *ix, const struct index_verdict *v, struct change *c)
+{
+	int64_t live;
+	int r = 0;
+
+	c->to = v->state;
+	c->job = v->job;
+	c->check = v->check;
+	if (v->state == SPOOL_SENT)
+		r = sql_number(&ix->sql, &live, "SELECT 1 FROM job"
+		    " WHERE id = ?1 AND destination = ?2",
+		    SQL_INT(v->job), SQL_INT(c->destination));
+	if (r == -ENOENT) {
+		c->to = SPOOL_OWED;
+		c->check = true;
+		r = 0;
+	}
+	c->check = c->to == SPOOL_OWED && (c->check || c->s.check);
+	set_reason(c, v->reason);
+	c->actor = text_or_null(v->actor);
+	c->remote = text_or_null(v->remote);
+	return r;
+}
+
+static int
+make_change(struct index *ix, const struct change *c)
+{
+	if (c->from != c->to)
+		return apply(ix, c);
+	if (c->to == SPOOL_OWED || c->to == SPOOL_SENT)
+		return note_open(ix, c);
+	return c->again ? clear_again(ix, c) : 0;
+}
+
+int
+index_deliver(struct index *ix, const struct index_verdict *v,
+    enum spool_delivery *ret_old)
+{
+	struct change c = { .from = SPOOL_DELIVERY_STATES,
+	    .wall_ms = v->wall_ms };
 	int r;
 
 	assert_writing(ix);
-	assert((unsigned)state < SPOOL_DELIVERY_STATES && dest[0] != '\0');
-	r = subject_find(ix, id, &c.s);
+	assert((unsigned)v->state < SPOOL_DELIVERY_STATES && v->dest[0] != '\0');
+	r = subject_find(ix, v->id, &c.s);
 	if (r == 0)
-		r = destination_find(&ix->sql, dest, create, &c.destination);
+		r = destination_find(&ix->sql, v->dest, v->create, &c.destination);
+	if (r == 0)
+		r = take_verdict(ix, v, &c);
 	if (r < 0)
 		return r;
-	c.check = state == SPOOL_OWED && (check || c.s.check);
-	set_reason(&c, reason);
-	c.actor = actor != NULL && actor[0] != '\0' ? actor : NULL;
 	r = find_delivery(ix, &c);
-	if (r == 0 && !c.exists && !create)
+	if (r == 0 && !c.exists && !v->create)
 		r = -ENOENT;
 	/* Nothing can become due again of what has no bytes any more. */
-	if (r == 0 && !c.s.kept && !state_ended(state) &&
+	if (r == 0 && !c.s.kept && !state_ended(c.to) &&
 	    (!c.exists || state_ended(c.from)))
 		r = -ENOENT;
-	if (r == 0 && c.from != state)
-		r = apply(ix, &c);
-	else if (r == 0 && state == SPOOL_OWED)
-		r = note_owed(ix, &c);
-	else if (r == 0 && c.again)
-		r = clear_again(ix, &c);
+	if (r == 0)
+		r = make_change(ix, &c);
 	if (r == 0 && ret_old != NULL)
 		*ret_old = c.from;
 	return r;
@@ -310,20 +368,25 @@ delivery_to_nowhere(struct index *ix, const struct subject *s, const char *actor
 
 int
 index_delivery(struct index *ix, uint64_t id, const char *dest,
-    enum spool_delivery *ret)
+    struct index_delivery *ret)
 {
+	AUTO_DONE sqlite3_stmt *st = NULL;
 	int64_t state;
 	int r;
 
-	r = sql_number(&ix->sql, &state, "SELECT state FROM delivery"
-	    " WHERE instance = ?1 AND destination ="
+	r = sql_query(&ix->sql, &st, "SELECT state, job, remote IS NOT NULL"
+	    " FROM delivery WHERE instance = ?1 AND destination ="
 	    " (SELECT id FROM destination WHERE name = ?2)",
 	    SQL_INT(id), SQL_TEXT(dest));
-	if (r < 0)
-		return r;
+	if (r == 0)
+		r = sql_step(st);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	state = sqlite3_column_int64(st, 0);
 	if (state < 0 || state >= SPOOL_DELIVERY_STATES)
 		return -EUCLEAN;
-	*ret = (enum spool_delivery)state;
+	*ret = (struct index_delivery){ .state = (enum spool_delivery)state,
+		.job = sql_u64(st, 1), .remote = sql_bool(st, 2) };
 	return 0;
 }
 

@@ -235,24 +235,31 @@ instance_read(sqlite3_stmt *st, struct spool_instance *in)
 }
 
 #define INSTANCE                                                                \
-	"SELECT" INSTANCE_COLUMNS ", i.must_check, 0, i.segment, i.offset,"     \
+	"SELECT" INSTANCE_COLUMNS ", i.must_check, 0, 0, i.segment, i.offset,"  \
 	" i.checksum FROM instance AS i" INSTANCE_JOINS
+#define INSTANCE_THERE                                                          \
+	"SELECT" INSTANCE_COLUMNS ", d.must_check, d.replacing, d.job"          \
+	" FROM delivery AS d CROSS JOIN instance AS i ON i.id = d.instance"     \
+	INSTANCE_JOINS
 
 static const char instances_of_study[] = INSTANCE
     " WHERE i.study = ?1 AND i.id > ?2 ORDER BY i.id LIMIT ?3";
 static const char instances_pending[] = INSTANCE
     " WHERE i.todo = 0 AND i.study = ?1 AND i.id > ?2 ORDER BY i.id LIMIT ?3";
-static const char instance_owed[] =
-    "SELECT" INSTANCE_COLUMNS ", d.must_check, d.replacing"
-    " FROM delivery AS d CROSS JOIN instance AS i ON i.id = d.instance"
-    INSTANCE_JOINS
+/* Versions one at a time (rule 3): an earlier one that is not settled there comes
+ * first, a later one that is sent ends first. A first version that need not be
+ * asked for has been owed since before there was a second. */
+static const char instance_owed[] = INSTANCE_THERE
     " WHERE d.destination = ?4 AND d.study = ?1 AND d.state = 0"
-    " AND d.instance > ?2 AND (i.version = 1 OR NOT EXISTS"
-    "  (SELECT 1 FROM instance AS e WHERE e.uid = i.uid"
-    "   AND e.version < i.version AND (+e.todo = 0 OR EXISTS"
+    " AND d.instance > ?2 AND ((i.version = 1 AND NOT d.must_check)"
+    " OR NOT EXISTS (SELECT 1 FROM instance AS e WHERE e.uid = i.uid"
+    "   AND ((e.version < i.version AND +e.todo = 0) OR EXISTS"
     "   (SELECT 1 FROM delivery AS x WHERE x.instance = e.id"
-    "    AND x.destination = ?4 AND +x.state <= 1))))"
+    "    AND x.destination = ?4 AND (+x.state = 1"
+    "     OR (+x.state = 0 AND e.version < i.version))))))"
     " ORDER BY d.instance LIMIT ?3";
+static const char instance_sent[] = INSTANCE_THERE
+    " WHERE d.job = ?1 AND d.instance > ?2 ORDER BY d.instance LIMIT ?3";
 
 static int
 read_instances(struct sql *q, const char *text, const struct sql_arg *args,
@@ -272,14 +279,15 @@ read_instances(struct sql *q, const char *text, const struct sql_arg *args,
 		instance_read(st, &page[*ret_n]);
 		page[*ret_n].check = sql_bool(st, INSTANCE_COLUMN_COUNT);
 		page[*ret_n].replacing = sql_bool(st, INSTANCE_COLUMN_COUNT + 1);
+		page[*ret_n].job = sql_u64(st, INSTANCE_COLUMN_COUNT + 2);
 		(*ret_n)++;
 	}
 	return 0;
 }
 
-/* extra: the destination, or an end of arguments. */
+/* of: a study or a job; extra: the destination, or an end of arguments. */
 static int
-walk_instances(struct sql *q, const char *text, uint64_t study, uint64_t after,
+walk_instances(struct sql *q, const char *text, uint64_t of, uint64_t after,
     size_t limit, struct sql_arg extra, spool_instance_fn *fn, void *arg)
 {
 	AUTO_FREE struct spool_instance *page =
@@ -289,7 +297,7 @@ walk_instances(struct sql *q, const char *text, uint64_t study, uint64_t after,
 
 	while (left > 0) {
 		size_t want = left < PAGE_ROWS ? left : PAGE_ROWS;
-		int r = read_instances(q, text, SQL_ARGS(SQL_INT(study),
+		int r = read_instances(q, text, SQL_ARGS(SQL_INT(of),
 		    SQL_INT(after), SQL_INT(want), extra), page, &n);
 
 		for (size_t i = 0; i < n && r == 0; i++)
@@ -326,6 +334,14 @@ index_reader_owed(struct index_reader *r, const char *dest, uint64_t study,
 }
 
 int
+index_reader_job_sent(struct index_reader *r, uint64_t job, uint64_t after,
+    size_t limit, spool_instance_fn *fn, void *arg)
+{
+	return walk_instances(&r->sql, instance_sent, job, after, limit,
+	    (struct sql_arg){ 0 }, fn, arg);
+}
+
+int
 index_reader_instance(struct index_reader *r, uint64_t id,
     struct spool_instance *ret, struct store_place *ret_place,
     uint8_t ret_checksum[HASH_SIZE])
@@ -339,15 +355,15 @@ index_reader_instance(struct index_reader *r, uint64_t id,
 		e = sql_step(st);
 	if (e <= 0)
 		return e < 0 ? e : -ENOENT;
-	if (sqlite3_column_bytes(st, c + 4) != HASH_SIZE)
+	if (sqlite3_column_bytes(st, c + 5) != HASH_SIZE)
 		return -EUCLEAN;
 	instance_read(st, ret);
 	ret->check = sql_bool(st, c);
 	if (ret_place != NULL)
-		*ret_place = (struct store_place){ sql_u64(st, c + 2),
-		    sql_u64(st, c + 3) };
+		*ret_place = (struct store_place){ sql_u64(st, c + 3),
+		    sql_u64(st, c + 4) };
 	if (ret_checksum != NULL)
-		memcpy(ret_checksum, sqlite3_column_blob(st, c + 4), HASH_SIZE);
+		memcpy(ret_checksum, sqlite3_column_blob(st, c + 5), HASH_SIZE);
 	return 0;
 }
 
@@ -360,7 +376,7 @@ index_reader_deliveries(struct index_reader *r, uint64_t id,
 	int e;
 
 	e = sql_query(&r->sql, &st, "SELECT n.name, d.state, d.since_ms,"
-	    " d.reason, d.actor FROM delivery AS d"
+	    " d.reason, d.actor, d.remote FROM delivery AS d"
 	    " CROSS JOIN destination AS n ON n.id = d.destination"
 	    " WHERE d.instance = ?1 ORDER BY d.destination", SQL_INT(id));
 	while (e == 0) {
@@ -373,6 +389,7 @@ index_reader_deliveries(struct index_reader *r, uint64_t id,
 			.since_ms = sqlite3_column_int64(st, 2),
 			.reason = sql_text(st, 3),
 			.actor = sql_text(st, 4),
+			.remote = sql_text(st, 5),
 		});
 	}
 	return e;

@@ -16,7 +16,7 @@
  *
  * Tables (index_schema.c, migrations by user_version): destination,
  * segment, study, series, source, instance (unique by uid and version), delivery
- * (instance x destination), study_delivery (maintained counters), meta.
+ * (instance x destination), study_delivery (maintained counters), job, note, meta.
  */
 #ifndef CW_SPOOL_INDEX_INT_H
 #define CW_SPOOL_INDEX_INT_H
@@ -118,17 +118,35 @@ int  index_settled(struct index *ix, uint64_t *ret_size);
 int  index_route(struct index *ix, uint64_t id, const char *const *dest, size_t n);
 int  index_unrouted_to_pending(struct index *ix, uint64_t *ret_n);
 
-/* Sets one delivery (the row must exist unless create), keeps counters and
- * `done` right. *ret_old (may be NULL) is the state before, SPOOL_DELIVERY_STATES:
- * none. When it is the same nothing happens, but that SPOOL_OWED notes check and
- * a reason. check: only with SPOOL_OWED; once set it stays until it is confirmed.
+/* What becomes of one delivery. */
+struct index_verdict {
+	uint64_t    id;
+	const char *dest;
+	enum spool_delivery state;
+	const char *reason, *actor;	/* NULL or "": none */
+	const char *remote;		/* NULL or "": as it was */
+	uint64_t    job;		/* SPOOL_SENT: by this one */
+	bool	    check;		/* SPOOL_OWED: ask first; stays until it is
+					 * confirmed */
+	bool	    create;		/* else the row must exist */
+	int64_t	    wall_ms;
+};
+/* Sets it, keeps counters and `done` right. *ret_old (may be NULL) is the state
+ * before, SPOOL_DELIVERY_STATES: none. When it is the same nothing happens, but that
+ * SPOOL_OWED notes check and a reason, and SPOOL_SENT the job. What is sent by a job
+ * that does not exist (any more) is owed, with check. What is accepted (refused ->
+ * warned) without a reason keeps that of the refusal.
  * -ENOENT also when it cannot be owed again, its bytes being gone. */
-int  index_deliver(struct index *ix, uint64_t id, const char *dest,
-	 enum spool_delivery state, const char *reason, const char *actor,
-	 bool check, bool create, int64_t wall_ms, enum spool_delivery *ret_old);
-/* The present state of one delivery; -ENOENT. */
+int  index_deliver(struct index *ix, const struct index_verdict *v,
+	 enum spool_delivery *ret_old);
+/* One delivery as it is; -ENOENT. */
+struct index_delivery {
+	enum spool_delivery state;
+	uint64_t job;		/* sent: by this one; else 0 */
+	bool	 remote;	/* it is known what the destination calls it */
+};
 int  index_delivery(struct index *ix, uint64_t id, const char *dest,
-	 enum spool_delivery *ret);
+	 struct index_delivery *ret);
 /* -ENOENT: nothing is owed there any more, so nothing may be deleted. */
 int  index_set_replacing(struct index *ix, uint64_t id, const char *dest);
 int  index_set_damaged(struct index *ix, uint64_t id);
@@ -149,12 +167,31 @@ int  index_pairs(struct index *ix, uint64_t study, const char *dest,
 /* The same for one instance; never calls for pending or unrouted ones. */
 int  index_pairs_of(struct index *ix, uint64_t id, unsigned states_mask,
 	 index_pair_fn *fn, void *arg);
+/* What is kept of a study and never went to dest, and whatever is unrouted; nothing
+ * that is pending. fn is told SPOOL_OWED. */
+int  index_absent(struct index *ix, uint64_t study, const char *dest,
+	 uint64_t after, size_t limit, index_pair_fn *fn, void *arg);
 
 int  index_study_hold(struct index *ix, const char *study_uid, bool held);
 int  index_study_priority(struct index *ix, const char *study_uid,
 	 enum spool_priority p);
 int  index_destination_hold(struct index *ix, const char *dest, bool held);
 int  index_study_uid(struct index *ix, uint64_t study, char ret[DICOM_UID_MAX + 1]);
+
+/* ---- jobs and notes (index_job.c) ---- */
+
+/* Sets its text or makes it. */
+int  index_job_set(struct index *ix, uint64_t id, const char *dest,
+	 const char *text, int64_t wall_ms);
+/* What a job's destination is called; -ENOENT. */
+int  index_job_destination(struct index *ix, uint64_t id, struct buf *ret);
+bool index_has_job(struct index *ix, uint64_t id);
+/* What it has sent is owed, with check; then it is forgotten. -ENOENT. */
+int  index_job_end(struct index *ix, uint64_t id, int64_t wall_ms,
+	 uint64_t *ret_owed);
+/* text NULL: none any more. -ENOENT: it is not owed there. */
+int  index_note_set(struct index *ix, uint64_t id, const char *dest,
+	 const char *text);
 
 /* ---- bytes ---- */
 
@@ -226,6 +263,13 @@ int  index_reader_owed_studies(struct index_reader *r, const char *dest,
 	 spool_owed_study_fn *fn, void *arg);
 int  index_reader_owed(struct index_reader *r, const char *dest, uint64_t study,
 	 uint64_t after, size_t limit, spool_instance_fn *fn, void *arg);
+/* dest NULL: of all. */
+int  index_reader_jobs(struct index_reader *r, const char *dest, spool_job_fn *fn,
+	 void *arg);
+int  index_reader_job_sent(struct index_reader *r, uint64_t job, uint64_t after,
+	 size_t limit, spool_instance_fn *fn, void *arg);
+int  index_reader_note(struct index_reader *r, uint64_t id, const char *dest,
+	 struct buf *ret);
 int  index_reader_destination_held(struct index_reader *r, const char *dest,
 	 bool *ret);
 

@@ -14,7 +14,7 @@ index_reader_progress(struct index_reader *r, uint64_t study,
 
 	e = sql_query(&r->sql, &st, "SELECT n.name, v.owed + v.sent,"
 	    " v.delivered, v.warned, v.refused, v.let_go,"
-	    " CASE WHEN v.refused > 0 THEN v.reason END"
+	    " CASE WHEN v.refused > 0 THEN v.reason END, v.sent"
 	    " FROM study_delivery AS v"
 	    " CROSS JOIN destination AS n ON n.id = v.destination"
 	    " WHERE v.study = ?1 AND v.destination > 0 AND v.owed + v.sent +"
@@ -32,6 +32,7 @@ index_reader_progress(struct index_reader *r, uint64_t study,
 			.refused = sql_u64(st, 4),
 			.let_go = sql_u64(st, 5),
 			.last_reason = sql_text(st, 6),
+			.sent = sql_u64(st, 7),
 		});
 	}
 	return e;
@@ -94,7 +95,7 @@ index_reader_debts(struct index_reader *r, spool_debt_fn *fn, void *arg)
 	    " (SELECT i.arrived_ms FROM instance AS i WHERE i.id ="
 	    "  (SELECT d.instance FROM delivery AS d"
 	    "   WHERE d.destination = n.id AND d.state <= 1"
-	    "   ORDER BY d.instance LIMIT 1))"
+	    "   ORDER BY d.instance LIMIT 1)), n.sent"
 	    " FROM destination AS n WHERE n.id > 0 ORDER BY n.id");
 	while (e == 0) {
 		e = sql_step(st);
@@ -108,6 +109,7 @@ index_reader_debts(struct index_reader *r, spool_debt_fn *fn, void *arg)
 			.refused = sql_u64(st, 4),
 			.delivered = sql_u64(st, 5),
 			.oldest_owed_ms = sqlite3_column_int64(st, 6),
+			.sent = sql_u64(st, 7),
 		});
 	}
 	return e;

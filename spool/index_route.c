@@ -52,8 +52,9 @@ owe_again(struct index *ix, const struct subject *s, const char *name,
 	    SQL_INT(s->id), SQL_INT(destination));
 	if (r < 0 || again == 0)
 		return r;
-	return index_deliver(ix, s->id, name, SPOOL_OWED, NULL, NULL, true,
-	    false, clock_wall_ms(), NULL);
+	return index_deliver(ix, &(struct index_verdict){ .id = s->id,
+	    .dest = name, .state = SPOOL_OWED, .check = true,
+	    .wall_ms = clock_wall_ms() }, NULL);
 }
 
 /* A row that is there already stays as it is (restored from the settle log),
@@ -243,8 +244,9 @@ delivery_end_all(struct index *ix, uint64_t id, int64_t wall_ms)
 		r = next_due(ix, id, &name);
 		if (r <= 0)
 			return r;
-		r = index_deliver(ix, id, name, SPOOL_LET_GO, "expunged", NULL,
-		    false, false, wall_ms, NULL);
+		r = index_deliver(ix, &(struct index_verdict){ .id = id,
+		    .dest = name, .state = SPOOL_LET_GO, .reason = "expunged",
+		    .wall_ms = wall_ms }, NULL);
 		if (r < 0)
 			return r;
 	}

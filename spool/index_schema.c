@@ -20,7 +20,9 @@
  * the last change of its deliveries. delivery.state is enum spool_delivery;
  * destination 0 stands for "nowhere": what was let go before it had a
  * destination. delivery.again: the same bytes came once more, and if routing
- * names this destination, it is owed again. The record on the disk alone keeps
+ * names this destination, it is owed again. delivery.job is set while it is sent,
+ * and only then, and names a row of job. delivery.remote stays, whatever becomes
+ * of it. A note is of a delivery that is owed. The record on the disk alone keeps
  * the boot clock of an arrival: silence is counted anew after a start.
  *
  * Foreign keys are not declared: the one writer keeps them, on the hot path each
@@ -160,8 +162,22 @@ static const char version_1[] =
     " reason TEXT,"				/* of the last refusal */
     " PRIMARY KEY (study, destination)) WITHOUT ROWID;";
 
+static const char version_2[] =
+    "CREATE TABLE job ("	/* ids are the spool's */
+    " id INTEGER PRIMARY KEY, destination INTEGER NOT NULL,"
+    " since_ms INTEGER NOT NULL, text TEXT NOT NULL);"
+
+    "ALTER TABLE delivery ADD COLUMN job INTEGER;"
+    "ALTER TABLE delivery ADD COLUMN remote TEXT;"
+    "CREATE INDEX delivery_job ON delivery (job, instance)"
+    " WHERE job IS NOT NULL;"
+
+    "CREATE TABLE note ("
+    " instance INTEGER NOT NULL, destination INTEGER NOT NULL,"
+    " text TEXT NOT NULL, PRIMARY KEY (instance, destination));";
+
 static const char *const migrations[INDEX_VERSION] = {
-	version_1,
+	version_1, version_2,
 };
 
 /* The numbers that stand in the texts above. */
@@ -189,9 +205,14 @@ schema_migrate(struct sql *q, int64_t version)
 }
 
 int
-schema_check(struct sql *q)
+schema_check(struct sql *q, int64_t version)
 {
-	return sql_run(q,
+	int r;
+
+	r = sql_run(q,
 	    "SELECT 1 FROM meta, uid, source, destination, segment, study,"
 	    " study_head, series, instance, delivery, study_delivery LIMIT 0");
+	if (r == 0 && version >= 2)
+		r = sql_run(q, "SELECT remote FROM delivery, job, note LIMIT 0");
+	return r;
 }

@@ -124,11 +124,12 @@ assert_writing(const struct index *ix)
 /* ---- index_schema.c ---- */
 
 #define INDEX_APPLICATION 0x43574958	/* "CWIX" */
-#define INDEX_VERSION	  1
+#define INDEX_VERSION	  2
 
 /* Inside a transaction: from `version` to INDEX_VERSION. */
 int schema_migrate(struct sql *q, int64_t version);
-int schema_check(struct sql *q);	/* every table is there */
+/* Every table of that version is there. */
+int schema_check(struct sql *q, int64_t version);
 
 void commit_init(struct index *ix);	/* index_commit.c */
 

@@ -1,7 +1,8 @@
 /* prune.c - the settle log, shortened to what can still matter.
  *
- * An entry matters while the index has its instance, or while bytes of an expunged
- * one may still lie in a segment (it must not be adopted again). The log is written
+ * An entry matters while the index has its instance, or its job, or while bytes of
+ * an expunged one may still lie in a segment (it must not be adopted again). What a
+ * job has sent that is over says by itself that it is owed. The log is written
  * anew when it has doubled; the committer does nothing else meanwhile, some seconds
  * for some hundred megabytes, so it is done rarely.
  *
@@ -75,7 +76,11 @@ matters(void *arg, const struct settle_entry *e)
 	const struct prune *p = arg;
 
 	if (e->verb == SETTLE_STUDY_HOLD || e->verb == SETTLE_STUDY_PRIORITY ||
-	    e->verb == SETTLE_DESTINATION_HOLD || index_has(p->sp->ix, e->id))
+	    e->verb == SETTLE_DESTINATION_HOLD)
+		return true;
+	if (e->verb == SETTLE_JOB || e->verb == SETTLE_JOB_ENDED)
+		return index_has_job(p->sp->ix, e->id);
+	if (index_has(p->sp->ix, e->id))
 		return true;
 	return e->verb == SETTLE_EXPUNGED && bytes_may_be_there(p, e);
 }

@@ -3,6 +3,10 @@
  * Every line may come a second time, to an index that knows what followed: each
  * sets a state, and the last one stands. Slices run in the committer, between the
  * operations of others: a line that is appended meanwhile is met in its turn.
+ *
+ * A job comes to life with each of its lines and ends with its last. Where pruning
+ * has left its lines out it is unknown, and what it has sent is owed, to be asked
+ * for first: exactly what its end had made of it (index_deliver()).
  */
 #include <errno.h>
 #include <string.h>
@@ -29,34 +33,39 @@ replay_expunged(struct spool *sp, const struct settle_entry *e)
 static int
 replay_replacing(struct spool *sp, const struct settle_entry *e)
 {
-	enum spool_delivery old;
-	int r = index_deliver(sp->ix, e->id, e->destination, SPOOL_OWED, "", "",
-	    true, true, e->wall_ms, &old);
+	struct index_delivery now;
+	int r = index_delivery(sp->ix, e->id, e->destination, &now);
 
+	/* What was sent before this line stays with its job. */
+	if (r == -ENOENT || (r == 0 && now.state != SPOOL_SENT))
+		r = index_deliver(sp->ix, &(struct index_verdict){ .id = e->id,
+		    .dest = e->destination, .state = SPOOL_OWED, .check = true,
+		    .create = true, .wall_ms = e->wall_ms }, NULL);
 	return r < 0 ? r : index_set_replacing(sp->ix, e->id, e->destination);
 }
 
 static int
 replay_delivery(struct spool *sp, const struct settle_entry *e)
 {
-	enum spool_delivery old;
-
 	if (e->destination[0] == '\0')
 		return index_let_go_unrouted(sp->ix, e->id, e->actor, e->reason,
 		    e->wall_ms);
-	return index_deliver(sp->ix, e->id, e->destination, e->state, e->reason,
-	    e->actor, false, true, e->wall_ms, &old);
+	return index_deliver(sp->ix, &(struct index_verdict){ .id = e->id,
+	    .dest = e->destination, .state = e->state, .reason = e->reason,
+	    .actor = e->actor, .remote = e->remote,
+	    .job = e->state == SPOOL_SENT ? (uint64_t)e->value : 0,
+	    .create = true, .wall_ms = e->wall_ms }, NULL);
 }
 
 static int
 replay_check(struct spool *sp, const struct settle_entry *e)
 {
-	enum spool_delivery old;
-
 	if (e->destination[0] == '\0')
 		return index_repend(sp->ix, e->id);
-	return index_deliver(sp->ix, e->id, e->destination, SPOOL_OWED, e->reason,
-	    e->actor, true, true, e->wall_ms, &old);
+	return index_deliver(sp->ix, &(struct index_verdict){ .id = e->id,
+	    .dest = e->destination, .state = SPOOL_OWED, .reason = e->reason,
+	    .actor = e->actor, .remote = e->remote, .check = true,
+	    .create = true, .wall_ms = e->wall_ms }, NULL);
 }
 
 static int
@@ -75,6 +84,8 @@ replay_routed(struct spool *sp, const struct settle_entry *e)
 static int
 replay_entry(struct spool *sp, const struct settle_entry *e)
 {
+	uint64_t owed;
+
 	switch (e->verb) {
 	case SETTLE_DELIVERY:
 		return replay_delivery(sp, e);
@@ -95,6 +106,12 @@ replay_entry(struct spool *sp, const struct settle_entry *e)
 		return index_destination_hold(sp->ix, e->destination, e->value != 0);
 	case SETTLE_ROUTED:
 		return replay_routed(sp, e);
+	case SETTLE_JOB:
+		return e->id == 0 || e->id > INT64_MAX ||
+		    e->destination[0] == '\0' ? 0 : index_job_set(sp->ix, e->id,
+		    e->destination, e->reason, e->wall_ms);
+	case SETTLE_JOB_ENDED:
+		return index_job_end(sp->ix, e->id, e->wall_ms, &owed);
 	case SETTLE_VERBS:
 		break;
 	}

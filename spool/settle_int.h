@@ -17,8 +17,9 @@
 #include "spool/spool.h"
 
 enum settle_verb {
-	SETTLE_DELIVERY,	/* id, destination -> state, reason, actor */
-	SETTLE_CHECK,		/* id, destination: owed again, ask first */
+	SETTLE_DELIVERY,	/* id, destination -> state, reason, actor, remote;
+				 * value: of `sent`, the job */
+	SETTLE_CHECK,		/* id, destination: owed again, ask first; remote */
 	SETTLE_REPLACING,	/* id, destination: a DELETE is about to be sent */
 	SETTLE_EXPUNGED,	/* id: never to be adopted again */
 	SETTLE_DAMAGED,		/* id */
@@ -26,6 +27,8 @@ enum settle_verb {
 	SETTLE_STUDY_PRIORITY,	/* study (UID): value */
 	SETTLE_DESTINATION_HOLD,	/* destination: value 0 or 1 */
 	SETTLE_ROUTED,		/* id; reason: its destinations, a space between */
+	SETTLE_JOB,		/* id of a job, destination; reason: its text, from now */
+	SETTLE_JOB_ENDED,	/* id of a job: what it has sent is owed again */
 	SETTLE_VERBS
 };
 
@@ -36,9 +39,10 @@ struct settle_entry {
 	const char *destination;	/* "" where it has none */
 	const char *study;		/* "" */
 	enum spool_delivery state;	/* SETTLE_DELIVERY */
-	int	    value;
+	int64_t	    value;
 	const char *actor;		/* "" : the destination's confirmation */
 	const char *reason;		/* "" */
+	const char *remote;		/* "" or NULL; "" when it was read */
 };
 
 struct settle_log;

@@ -1,4 +1,5 @@
 /* settle_line.c - one line of the settle log: text with a seal. */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,6 +27,8 @@ static const char *const verb_word[SETTLE_VERBS] = {
 	[SETTLE_STUDY_PRIORITY] = "study-priority",
 	[SETTLE_DESTINATION_HOLD] = "destination-hold",
 	[SETTLE_ROUTED] = "routed",
+	[SETTLE_JOB] = "job",
+	[SETTLE_JOB_ENDED] = "job-ended",
 };
 static const char *const state_word[SPOOL_DELIVERY_STATES] = {
 	[SPOOL_OWED] = "owed",
@@ -36,7 +39,16 @@ static const char *const state_word[SPOOL_DELIVERY_STATES] = {
 	[SPOOL_LET_GO] = "let-go",
 };
 
-enum { WALL, VERB, ID, DESTINATION, STUDY, STATE, VALUE, ACTOR, REASON, FIELDS };
+/* The last one is left out where there is none, as in all lines before there was. */
+enum {
+	WALL, VERB, ID, DESTINATION, STUDY, STATE, VALUE, ACTOR, REASON, REMOTE,
+	FIELDS
+};
+
+/* The text of a job must come back whole; so must a line of the worst of all. */
+static_assert(SPOOL_JOB_TEXT_MAX <= REASON_MAX, "a job's text would be cut");
+static_assert(4 * (2 * DESTINATION_MAX + ACTOR_MAX + REASON_MAX +
+    SPOOL_REMOTE_MAX) + 128 < SETTLE_LINE_MAX, "a line of ours would be too long");
 
 /* ---- text ---- */
 
@@ -102,19 +114,23 @@ int
 settle_line_encode(const struct settle_entry *e, struct buf *out)
 {
 	struct buf line = BUF_INIT(SETTLE_LINE_MAX);
+	const char *remote = e->remote != NULL ? e->remote : "";
 	int r;
 
 	if (strlen(e->destination) > DESTINATION_MAX ||
-	    strlen(e->study) > DESTINATION_MAX)
+	    strlen(e->study) > DESTINATION_MAX ||
+	    strlen(remote) > SPOOL_REMOTE_MAX)
 		return -EINVAL;
 	(void)buf_printf(&line, "%" PRId64 "\t%s\t%016" PRIx64 "\t", e->wall_ms,
 	    verb_word[e->verb], e->id);
 	add_text(&line, e->destination, DESTINATION_MAX);
 	add_text(&line, e->study, DESTINATION_MAX);
-	(void)buf_printf(&line, "%s\t%d\t",
+	(void)buf_printf(&line, "%s\t%" PRId64 "\t",
 	    e->verb == SETTLE_DELIVERY ? state_word[e->state] : "", e->value);
 	add_text(&line, e->actor, ACTOR_MAX);
 	add_text(&line, e->reason, REASON_MAX);
+	if (remote[0] != '\0')
+		add_text(&line, remote, SPOOL_REMOTE_MAX);
 	r = buf_error(&line);
 	if (r == 0)
 		r = buf_printf(&line, "%016" PRIx64 "\n",
@@ -206,8 +222,10 @@ split_fields(char *line, char *field[static FIELDS])
 		char *tab = strchr(line, '\t');
 
 		field[i] = line;
+		if (tab == NULL && i == REASON)
+			field[REMOTE] = line + strlen(line);
 		if (tab == NULL)
-			return i == FIELDS - 1 ? 0 : -EBADMSG;
+			return i >= REASON ? 0 : -EBADMSG;
 		*tab = '\0';
 		line = tab + 1;
 	}
@@ -226,19 +244,21 @@ fill_entry(char *const *field, struct settle_entry *e)
 		    field[STATE]);
 	if (verb < 0 || state < 0 ||
 	    parse_number(field[WALL], INT64_MIN, INT64_MAX, &e->wall_ms) < 0 ||
-	    parse_number(field[VALUE], INT32_MIN, INT32_MAX, &value) < 0 ||
+	    parse_number(field[VALUE], INT64_MIN, INT64_MAX, &value) < 0 ||
 	    parse_hex(field[ID], &e->id) < 0 ||
 	    unescape(field[DESTINATION]) < 0 || unescape(field[STUDY]) < 0 ||
-	    unescape(field[ACTOR]) < 0 || unescape(field[REASON]) < 0)
+	    unescape(field[ACTOR]) < 0 || unescape(field[REASON]) < 0 ||
+	    unescape(field[REMOTE]) < 0)
 		return -EBADMSG;
 
 	e->verb = (enum settle_verb)verb;
 	e->state = (enum spool_delivery)state;
-	e->value = (int)value;
+	e->value = value;
 	e->destination = field[DESTINATION];
 	e->study = field[STUDY];
 	e->actor = field[ACTOR];
 	e->reason = field[REASON];
+	e->remote = field[REMOTE];
 	return 0;
 }
 

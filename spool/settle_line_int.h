@@ -1,9 +1,9 @@
 /* settle_line_int.h - one line of the settle log, and the log as a file to read.
  *
  * wall-ms TAB verb TAB id TAB destination TAB study TAB state TAB value TAB
- * actor TAB reason TAB seal NL. Texts are UTF-8; backslash, controls and bytes
- * that are no UTF-8 are \xHH, so that whatever a peer made of its reason comes
- * back byte by byte and never begins a line.
+ * actor TAB reason [TAB remote] TAB seal NL. Texts are UTF-8; backslash, controls
+ * and bytes that are no UTF-8 are \xHH, so that whatever a peer made of its reason
+ * comes back byte by byte and never begins a line.
  */
 #ifndef CW_SPOOL_SETTLE_LINE_INT_H
 #define CW_SPOOL_SETTLE_LINE_INT_H
@@ -18,7 +18,7 @@
 #define SETTLE_HEADER	  "causeway-settle "
 
 /* Appends it with its newline. Reason and actor are cut at some 2000 and 250
- * bytes; -EINVAL: destination or study longer than any we know of. */
+ * bytes; -EINVAL: destination, study or remote longer than any we know of. */
 int settle_line_encode(const struct settle_entry *e, struct buf *out);
 /* line without its newline; it is changed, and *ret points into it. -EBADMSG. */
 int settle_line_decode(char *line, size_t len, struct settle_entry *ret);

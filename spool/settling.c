@@ -1,6 +1,7 @@
 /* settling.c - where instances go, and what became of them there. */
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 #include "gateway/base/clock.h"
 #include "gateway/base/metrics.h"
@@ -68,8 +69,8 @@ struct route_op {
 
 /* The routes may be others when the index is lost, and a new destination must not
  * be filled with the past: where something went is no matter of the routes. */
-static int
-log_route(struct spool *sp, const struct spool_routing *rt)
+int
+route_log(struct spool *sp, const struct spool_routing *rt)
 {
 	struct buf names = BUF_INIT(ROUTE_TEXT_MAX);
 	struct settle_entry e = { .verb = SETTLE_ROUTED,
@@ -98,7 +99,7 @@ apply_route(struct spool *sp, void *arg)
 		    op->r[i].n);
 
 		if (r >= 0)
-			r = log_route(sp, &op->r[i]);
+			r = route_log(sp, &op->r[i]);
 		/* Let go or routed meanwhile: nothing is due any more. */
 		if (r < 0 && r != -EALREADY && r != -ENOENT)
 			return r;
@@ -136,8 +137,20 @@ spool_reconsider_unrouted(struct spool *sp)
 struct settle_op {
 	const struct spool_verdict *v;
 	size_t	 n;
-	uint64_t delivered, refused;	/* how many took effect */
+	uint64_t delivered, refused, owed;	/* how many took effect */
 };
+
+/* A late answer about what an old job has sent must not touch what was owed again
+ * and sent by another (invariant 5). */
+static bool
+verdict_applies(const struct spool_verdict *v, const struct index_delivery *now)
+{
+	if (v->state == SPOOL_SENT)
+		return now->state == SPOOL_OWED;
+	if (v->job != 0)
+		return now->state == SPOOL_SENT && now->job == v->job;
+	return now->state == SPOOL_OWED || now->state == SPOOL_SENT;
+}
 
 static int
 settle_one(struct spool *sp, const struct spool_verdict *v, bool *ret_changed)
@@ -145,22 +158,27 @@ settle_one(struct spool *sp, const struct spool_verdict *v, bool *ret_changed)
 	struct settle_entry e = { .verb = SETTLE_DELIVERY,
 		.wall_ms = clock_wall_ms(), .id = v->id,
 		.destination = v->destination, .study = "", .state = v->state,
-		.actor = "", .reason = v->reason != NULL ? v->reason : "" };
-	enum spool_delivery old;
+		.value = v->state == SPOOL_SENT ? (int64_t)v->job : 0,
+		.actor = "", .reason = v->reason != NULL ? v->reason : "",
+		.remote = v->remote };
+	struct index_verdict iv = { .id = v->id, .dest = v->destination,
+		.state = v->state, .reason = v->reason, .remote = v->remote,
+		.job = v->job, .check = true, .wall_ms = e.wall_ms };
+	struct index_delivery now;
 	int r;
 
-	assert(v->state != SPOOL_OWED && v->state != SPOOL_LET_GO);
 	*ret_changed = false;
-	r = index_delivery(sp->ix, v->id, v->destination, &old);
+	r = index_delivery(sp->ix, v->id, v->destination, &now);
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)
 		return r;
-	if (old != SPOOL_OWED && old != SPOOL_SENT)
+	if (!verdict_applies(v, &now))
 		return 0;	/* an operator let go of it meanwhile (invariant 5) */
 
-	r = index_deliver(sp->ix, v->id, v->destination, v->state, e.reason, "",
-	    false, false, e.wall_ms, &old);
+	if (v->state == SPOOL_OWED)
+		e.verb = SETTLE_CHECK;
+	r = index_deliver(sp->ix, &iv, NULL);
 	if (r < 0)
 		return r;
 	*ret_changed = true;
@@ -172,17 +190,18 @@ apply_settle(struct spool *sp, void *arg)
 {
 	struct settle_op *op = arg;
 
-	op->delivered = op->refused = 0;
+	op->delivered = op->refused = op->owed = 0;
 	for (size_t i = 0; i < op->n; i++) {
+		enum spool_delivery state = op->v[i].state;
 		bool changed;
 		int r = settle_one(sp, &op->v[i], &changed);
 
 		if (r < 0)
 			return r;
-		if (changed && op->v[i].state == SPOOL_REFUSED)
-			op->refused++;
-		else if (changed && op->v[i].state != SPOOL_SENT)
-			op->delivered++;
+		op->delivered += changed &&
+		    (state == SPOOL_DELIVERED || state == SPOOL_WARNED);
+		op->refused += changed && state == SPOOL_REFUSED;
+		op->owed += changed && state == SPOOL_OWED;
 	}
 	return 0;
 }
@@ -191,12 +210,22 @@ int
 spool_settle(struct spool *sp, const struct spool_verdict *v, size_t n)
 {
 	struct settle_op op = { .v = v, .n = n };
-	int r = n == 0 ? 0 : commit_run(sp, apply_settle, &op, 0);
+	int r;
 
+	for (size_t i = 0; i < n; i++) {
+		assert(v[i].state != SPOOL_LET_GO);
+		assert(v[i].state != SPOOL_SENT || v[i].job != 0);
+		if (v[i].remote != NULL &&
+		    strlen(v[i].remote) > SPOOL_REMOTE_MAX)
+			return -EINVAL;
+	}
+	r = n == 0 ? 0 : commit_run(sp, apply_settle, &op, 0);
 	if (r == 0) {
 		metric_add(METRIC_DELIVERED, op.delivered);
 		metric_add(METRIC_REFUSED, op.refused);
 	}
+	if (r == 0 && op.owed > 0)
+		spool_wake(sp);
 	return r;
 }
 
@@ -233,14 +262,16 @@ refuse_damaged(struct spool *sp, const struct pair *p, const char *why)
 	struct settle_entry e = { .verb = SETTLE_DELIVERY,
 		.wall_ms = clock_wall_ms(), .id = p->id, .destination = p->destination,
 		.study = "", .state = SPOOL_REFUSED, .actor = "", .reason = why };
-	enum spool_delivery old;
 	int r;
 
-	r = index_deliver(sp->ix, p->id, p->destination, SPOOL_REFUSED, why, "",
-	    false, false, e.wall_ms, &old);
+	r = index_deliver(sp->ix, &(struct index_verdict){ .id = p->id,
+	    .dest = p->destination, .state = SPOOL_REFUSED, .reason = why,
+	    .wall_ms = e.wall_ms }, NULL);
 	return r < 0 ? r : settle_append(sp->log, &e);
 }
 
+/* What is sent was whole then (invariant 11): its job tells what became of it, or it
+ * is owed again, read again, and met here. */
 static int
 apply_damaged(struct spool *sp, void *arg)
 {
@@ -256,8 +287,8 @@ apply_damaged(struct spool *sp, void *arg)
 	if (r >= 0)
 		r = settle_append(sp->log, &e);
 	if (r >= 0)
-		r = index_pairs_of(sp->ix, op->id,
-		    1u << SPOOL_OWED | 1u << SPOOL_SENT, pair_collect, &pairs);
+		r = index_pairs_of(sp->ix, op->id, 1u << SPOOL_OWED,
+		    pair_collect, &pairs);
 	for (size_t i = 0; i < pairs.n && r >= 0; i++)
 		r = refuse_damaged(sp, &pairs.pair[i], op->why);
 	return r;

@@ -191,6 +191,7 @@ struct spool_instance {
 	bool	 kept, damaged, routed, unrouted;
 	bool	 check;			/* owed: ask the destination first (rule 2) */
 	bool	 replacing;		/* owed: a DELETE may have happened (rule 4) */
+	uint64_t job;			/* sent: by this job; else 0 */
 };
 typedef int spool_instance_fn(void *arg, const struct spool_instance *in);
 /* In order of id, above after; a non-zero return of fn ends the walk with it. */
@@ -204,7 +205,8 @@ struct spool_delivery_row {
 	enum spool_delivery state;
 	int64_t	    since_ms;
 	const char *reason;	/* "" or why, for people */
-	const char *actor;	/* who let go; "" */
+	const char *actor;	/* who let go, or accepted; "" */
+	const char *remote;	/* what the destination calls it; "" */
 };
 typedef int spool_delivery_fn(void *arg, const struct spool_delivery_row *row);
 int spool_deliveries(struct spool *sp, uint64_t instance, spool_delivery_fn *fn,
@@ -213,7 +215,8 @@ int spool_deliveries(struct spool *sp, uint64_t instance, spool_delivery_fn *fn,
 /* Per destination of one study. */
 struct spool_progress {
 	const char *destination;
-	uint64_t    owed, delivered, warned, refused, let_go;
+	uint64_t    owed, delivered, warned, refused, let_go;	/* owed: sent ones too */
+	uint64_t    sent;
 	const char *last_reason;	/* of a refusal; "" if none */
 };
 typedef int spool_progress_fn(void *arg, const struct spool_progress *p);
@@ -234,7 +237,8 @@ int spool_stats(struct spool *sp, struct spool_stats *ret);
 struct spool_debt {		/* of one destination, configured or not */
 	const char *destination;
 	bool	    held;
-	uint64_t    owed, owed_bytes, refused, delivered;
+	uint64_t    owed, owed_bytes, refused, delivered;	/* owed: sent ones too */
+	uint64_t    sent;
 	int64_t	    oldest_owed_ms;	/* wall time of its arrival; 0: none */
 };
 typedef int spool_debt_fn(void *arg, const struct spool_debt *d);
@@ -287,16 +291,63 @@ int spool_owed(struct spool *sp, const char *destination, uint64_t study,
 struct spool_verdict {
 	uint64_t	    id;
 	const char	   *destination;
-	enum spool_delivery state;	/* not SPOOL_OWED */
+	enum spool_delivery state;	/* SPOOL_OWED: again, to be asked for first */
 	const char	   *reason;	/* NULL: none */
+	const char	   *remote;	/* what the destination calls it; NULL: as it was */
+	uint64_t	    job;	/* SPOOL_SENT: by this one. Else what this one has
+					 * sent, and nothing else; 0: who sent it matters
+					 * not */
 };
+#define SPOOL_REMOTE_MAX 1024	/* longer: -EINVAL, and nothing is settled */
 /* Logged, synced, then committed (invariants 4 and 5). One that is no longer owed
- * is left as it is. */
+ * nor sent is left as it is. What is sent by a job that is over is owed, to be asked
+ * for first. */
 int spool_settle(struct spool *sp, const struct spool_verdict *v, size_t n);
 /* Persist that the destination's copy is about to be deleted (rule 4). */
 int spool_set_replacing(struct spool *sp, uint64_t id, const char *destination);
 /* The bytes do not match their checksum: set aside everywhere (invariant 11). */
 int spool_set_damaged(struct spool *sp, uint64_t id, const char *why);
+
+/* ---- jobs ---------------------------------------------------------------
+ *
+ * What a destination confirms later: an import, a storage commitment. A job is a
+ * text of the destination's own (JSON: its phase, its tokens) and the deliveries
+ * that it has sent. Both are in the settle log and the index, durable before the
+ * call returns, so a restart and a rebuild of the index carry on. What is sent is
+ * still owed: it keeps its bytes, and later versions wait.
+ * -EAGAIN: not while the index is rebuilt. -E2BIG: text longer than that; -EINVAL:
+ * not printable ASCII, or no name of a destination. */
+
+#define SPOOL_JOB_TEXT_MAX 1800
+
+struct spool_job {
+	uint64_t    id;			/* never used again */
+	const char *destination;
+	const char *text;
+	int64_t	    since_ms;		/* wall */
+	uint64_t    sent;		/* deliveries that wait for it */
+};
+int  spool_job_new(struct spool *sp, const char *destination, const char *text,
+	 uint64_t *ret_id);
+/* -ENOENT: there is no such job (any more). */
+int  spool_job_set(struct spool *sp, uint64_t id, const char *text);
+/* Over: what it has sent and nobody settled is owed again, to be asked for first. */
+int  spool_job_end(struct spool *sp, uint64_t id);
+typedef int spool_job_fn(void *arg, const struct spool_job *job);
+int  spool_jobs(struct spool *sp, const char *destination, spool_job_fn *fn,
+    void *arg);			/* NULL: of all; in order of id */
+/* What still waits for it, in order of id, above after. */
+int  spool_job_sent(struct spool *sp, uint64_t id, uint64_t after, size_t limit,
+    spool_instance_fn *fn, void *arg);
+
+/* How far a delivery has come (an upload in parts): durable, but not part of the
+ * promise, so not in the log; gone when the delivery is sent or settled or the index
+ * is rebuilt. text NULL forgets. -ENOENT: nothing is owed there. -E2BIG. */
+#define SPOOL_NOTE_MAX (256u << 10)
+int  spool_note_set(struct spool *sp, uint64_t id, const char *destination,
+    const char *text);
+int  spool_note_get(struct spool *sp, uint64_t id, const char *destination,
+    struct buf *ret);		/* -ENOENT */
 
 /* ---- reading bytes ------------------------------------------------------ */
 
@@ -319,7 +370,11 @@ int	 spool_reader_fd(const struct spool_reader *r, uint64_t *ret_offset);
 
 enum spool_verb {
 	SPOOL_RETRY,	/* refused -> owed */
-	SPOOL_RESEND,	/* everything that is kept -> owed, checked first (rule 2) */
+	SPOOL_RESEND,	/* everything that is kept -> owed, checked first (rule 2);
+			 * of a study to a named destination even what never
+			 * went there (rule 8), and what is unrouted */
+	SPOOL_ACCEPT,	/* refused, but the destination has it (remote) -> warned
+			 * (rule 5) */
 	SPOOL_HOLD, SPOOL_RELEASE,
 	SPOOL_PRIORITY,
 	SPOOL_DROP,	/* owed, refused, unrouted -> let go */

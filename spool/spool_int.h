@@ -5,7 +5,7 @@
  *   commit.c	 the committer thread: group commit; the invariants stand there
  *   activity.c	 which studies are being received, and since when they are silent
  *   adopt.c	 start-up scan; replay.c the settle log; rebuild.c all of it
- *   settling.c	 routing and verdicts
+ *   settling.c	 routing and verdicts; job.c what is confirmed later
  *   command.c	 what operators ask for
  *   keeper.c	 the keeper thread: standby segments, sealing, space
  *   sweep.c	 retention, eviction, compaction, forgetting
@@ -161,6 +161,11 @@ struct pair_list {
 	struct pair pair[PAIRS_MAX];
 };
 index_pair_fn pair_collect;	/* arg: a pair_list */
+
+/* ---- settling.c ---- */
+
+/* Where an instance goes, into the settle log. */
+int route_log(struct spool *sp, const struct spool_routing *rt);
 
 /* ---- sweep.c (the keeper's thread) ---- */
 void sweep_run(struct spool *sp);

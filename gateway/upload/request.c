@@ -372,10 +372,11 @@ settle_request(struct lane *l, struct job *j, struct request *rq, int64_t now_ms
 		if (it->verdict == DESTINATION_RETRY ||
 		    it->verdict == DESTINATION_DAMAGED)
 			continue;
-		v[n++] = (struct spool_verdict){ it->in.id, l->name,
-			it->verdict == DESTINATION_OK ? SPOOL_DELIVERED :
+		v[n++] = (struct spool_verdict){ .id = it->in.id,
+			.destination = l->name,
+			.state = it->verdict == DESTINATION_OK ? SPOOL_DELIVERED :
 			it->verdict == DESTINATION_WARNED ? SPOOL_WARNED :
-			SPOOL_REFUSED, it->reason };
+			SPOOL_REFUSED, .reason = it->reason };
 		if (it->verdict == DESTINATION_REFUSED) {
 			log_warn("instance set aside", LOG_U64("id", it->in.id),
 			    LOG_STR("sop_instance", it->in.sop_instance),

@@ -168,12 +168,26 @@ route_to(struct fixture *f, uint64_t id, const char *dest)
 	return IN_TRANSACTION(f, index_route(f->ix, id, &dest, dest != NULL));
 }
 
+/* One for each destination. */
+static inline uint64_t
+job_to(struct fixture *f, const char *dest)
+{
+	uint64_t job = 7000 + (unsigned char)dest[0];
+
+	assert_int_equal(IN_TRANSACTION(f, index_job_set(f->ix, job, dest, "{}",
+	    1)), 0);
+	return job;
+}
+
 static inline int
 deliver(struct fixture *f, uint64_t id, const char *dest,
     enum spool_delivery state, int64_t wall_ms)
 {
-	return IN_TRANSACTION(f, index_deliver(f->ix, id, dest, state, "because",
-	    "", false, false, wall_ms, NULL));
+	uint64_t job = state == SPOOL_SENT ? job_to(f, dest) : 0;
+
+	return IN_TRANSACTION(f, index_deliver(f->ix, &(struct index_verdict){
+	    .id = id, .dest = dest, .state = state, .reason = "because",
+	    .job = job, .wall_ms = wall_ms }, NULL));
 }
 
 /* ---- questions put straight to SQLite ---- */
@@ -246,6 +260,14 @@ static const char *const recounts[] = {
 	" FROM instance AS i WHERE i.id = d.instance) IS NULL",
 	"SELECT count(*) FROM delivery WHERE (must_check OR replacing)"
 	" AND state IN (2, 3)",
+
+	/* What is sent is sent by a job that is there, and to its destination. */
+	"SELECT count(*) FROM delivery AS d WHERE (state = 1) <> (job IS NOT NULL)",
+	"SELECT count(*) FROM delivery AS d WHERE state = 1 AND destination IS NOT"
+	" (SELECT destination FROM job AS j WHERE j.id = d.job)",
+	"SELECT count(*) FROM note AS t WHERE (SELECT state FROM delivery AS d"
+	" WHERE d.instance = t.instance AND d.destination = t.destination)"
+	" IS NOT 0",
 
 	/* done: only what is routed and has nothing due; then the last change. */
 	"SELECT count(*) FROM instance AS i WHERE done IS NOT (CASE WHEN todo"

@@ -239,7 +239,8 @@ see_state(struct life *l, uint64_t id)
 static void
 settle(struct life *l, size_t i, enum spool_delivery state)
 {
-	struct spool_verdict v = { 0, "cloud", state, "because" };
+	struct spool_verdict v = { .id = 0, .destination = "cloud",
+		.state = state, .reason = "because" };
 
 	if (i >= l->n || see_state(l, l->want[i].id) != SPOOL_OWED)
 		return;

@@ -16,11 +16,11 @@ see_instances(struct fixture *f, uint64_t study, bool pending_only)
 static enum spool_delivery
 state_of(struct fixture *f, uint64_t id, const char *dest)
 {
-	enum spool_delivery s;
+	struct index_delivery now;
 
-	if (index_delivery(f->ix, id, dest, &s) < 0)
+	if (index_delivery(f->ix, id, dest, &now) < 0)
 		return SPOOL_DELIVERY_STATES;
-	return s;
+	return now.state;
 }
 
 /* ---- routing ---- */
@@ -113,23 +113,26 @@ test_deliver(void **state)
 
 	(void)arrive(f, arrival(1, 1, 1, 1));
 	assert_int_equal(route_to(f, 1, "cloud"), 0);
-	assert_int_equal(IN_TRANSACTION(f, index_deliver(f->ix, 1, "cloud",
-	    SPOOL_REFUSED, "too large", "", false, false, 70, &old)), 0);
+	assert_int_equal(IN_TRANSACTION(f, index_deliver(f->ix, &(struct index_verdict){
+	    .id = 1, .dest = "cloud", .state = SPOOL_REFUSED,
+	    .reason = "too large", .wall_ms = 70 }, &old)), 0);
 	assert_int_equal(old, SPOOL_OWED);
 	assert_int_equal(index_reader_deliveries(f->r, 1, see_delivery, &rows),
 	    0);
 	assert_string_equal(rows.text[0], "cloud|refused|70|too large|");
 
 	/* The same state again: nothing. */
-	assert_int_equal(IN_TRANSACTION(f, index_deliver(f->ix, 1, "cloud",
-	    SPOOL_REFUSED, "other", "", false, false, 71, &old)), 0);
+	assert_int_equal(IN_TRANSACTION(f, index_deliver(f->ix, &(struct index_verdict){
+	    .id = 1, .dest = "cloud", .state = SPOOL_REFUSED,
+	    .reason = "other", .wall_ms = 71 }, &old)), 0);
 	assert_int_equal(old, SPOOL_REFUSED);
 	rows.n = 0;
 	(void)index_reader_deliveries(f->r, 1, see_delivery, &rows);
 	assert_string_equal(rows.text[0], "cloud|refused|70|too large|");
 
-	assert_int_equal(IN_TRANSACTION(f, index_deliver(f->ix, 1, "cloud",
-	    SPOOL_LET_GO, NULL, "bob", false, false, 72, &old)), 0);
+	assert_int_equal(IN_TRANSACTION(f, index_deliver(f->ix, &(struct index_verdict){
+	    .id = 1, .dest = "cloud", .state = SPOOL_LET_GO, .actor = "bob",
+	    .wall_ms = 72 }, &old)), 0);
 	rows.n = 0;
 	(void)index_reader_deliveries(f->r, 1, see_delivery, &rows);
 	assert_string_equal(rows.text[0], "cloud|let go|72||bob");
@@ -148,8 +151,9 @@ test_deliver_what_is_not_there(void **state)
 	assert_int_equal(deliver(f, 2, "cloud", SPOOL_DELIVERED, 1), -ENOENT);
 	assert_int_equal(route_to(f, 1, "ahi"), 0);
 	assert_int_equal(deliver(f, 1, "cloud", SPOOL_DELIVERED, 1), -ENOENT);
-	assert_int_equal(IN_TRANSACTION(f, index_deliver(f->ix, 1, "cloud",
-	    SPOOL_DELIVERED, "", "", false, true, 70, &old)), 0);
+	assert_int_equal(IN_TRANSACTION(f, index_deliver(f->ix, &(struct index_verdict){
+	    .id = 1, .dest = "cloud", .state = SPOOL_DELIVERED, .create = true,
+	    .wall_ms = 70 }, &old)), 0);
 	assert_int_equal(old, SPOOL_DELIVERY_STATES);
 	recount(f);
 }
@@ -170,8 +174,9 @@ test_owed_notes_reason(void **state)
 	memset(longest, 'x', sizeof(longest));
 	memcpy(longest + 498, "äöü", 6);
 	longest[sizeof(longest) - 1] = '\0';
-	assert_int_equal(IN_TRANSACTION(f, index_deliver(f->ix, 1, "cloud",
-	    SPOOL_OWED, longest, "", false, false, 9, NULL)), 0);
+	assert_int_equal(IN_TRANSACTION(f, index_deliver(f->ix, &(struct index_verdict){
+	    .id = 1, .dest = "cloud", .state = SPOOL_OWED, .reason = longest,
+	    .wall_ms = 9 }, NULL)), 0);
 	assert_int_equal(sql_ask(f, "SELECT length(CAST(reason AS BLOB))"
 	    " FROM delivery"), 500);
 	recount(f);
@@ -185,8 +190,9 @@ test_restored_before_routing(void **state)
 	const char *both[] = { "cloud", "ahi" };
 
 	(void)arrive(f, arrival(1, 1, 1, 1));
-	assert_int_equal(IN_TRANSACTION(f, index_deliver(f->ix, 1, "cloud",
-	    SPOOL_DELIVERED, "", "", false, true, 70, NULL)), 0);
+	assert_int_equal(IN_TRANSACTION(f, index_deliver(f->ix, &(struct index_verdict){
+	    .id = 1, .dest = "cloud", .state = SPOOL_DELIVERED, .create = true,
+	    .wall_ms = 70 }, NULL)), 0);
 	assert_int_equal(sql_ask(f, "SELECT done IS NULL FROM instance"), 1);
 	recount(f);
 	assert_int_equal(IN_TRANSACTION(f, index_route(f->ix, 1, both, 2)), 0);
@@ -195,8 +201,9 @@ test_restored_before_routing(void **state)
 	recount(f);
 
 	(void)arrive(f, arrival(2, 1, 1, 2));
-	assert_int_equal(IN_TRANSACTION(f, index_deliver(f->ix, 2, "cloud",
-	    SPOOL_DELIVERED, "", "", false, true, 71, NULL)), 0);
+	assert_int_equal(IN_TRANSACTION(f, index_deliver(f->ix, &(struct index_verdict){
+	    .id = 2, .dest = "cloud", .state = SPOOL_DELIVERED, .create = true,
+	    .wall_ms = 71 }, NULL)), 0);
 	assert_int_equal(route_to(f, 2, "cloud"), 0);
 	assert_int_equal(sql_ask(f, "SELECT done FROM instance WHERE id = 2"),
 	    71);
@@ -319,8 +326,9 @@ test_rule_2_again_replayed(void **state)
 
 	for (uint64_t id = 1; id <= 2; id++) {
 		(void)arrive(f, arrival(id, 1, 1, (unsigned)id));
-		assert_int_equal(IN_TRANSACTION(f, index_deliver(f->ix, id,
-		    "cloud", SPOOL_DELIVERED, "", "", false, true, 70, NULL)), 0);
+		assert_int_equal(IN_TRANSACTION(f, index_deliver(f->ix, &(struct index_verdict){
+		    .id = id, .dest = "cloud", .state = SPOOL_DELIVERED,
+		    .create = true, .wall_ms = 70 }, NULL)), 0);
 		assert_int_equal(IN_TRANSACTION(f, index_repend(f->ix, id)), 0);
 	}
 	assert_int_equal(deliver(f, 1, "cloud", SPOOL_DELIVERED, 80), 0);

@@ -275,8 +275,9 @@ see_pair(void *arg, uint64_t id, const char *dest, enum spool_delivery s)
 		return 0;
 	return dest[0] == '\0' ?
 	    index_let_go_unrouted(p->f->ix, id, "al", "", 3) :
-	    index_deliver(p->f->ix, id, dest, SPOOL_LET_GO, "", "al", false,
-	    false, 3, NULL);
+	    index_deliver(p->f->ix, &(struct index_verdict){ .id = id,
+	    .dest = dest, .state = SPOOL_LET_GO, .actor = "al",
+	    .wall_ms = 3 }, NULL);
 }
 
 static struct pairs

@@ -79,16 +79,20 @@ step_route(struct world *w)
 static void
 step_deliver(struct world *w)
 {
-	expect_harmless(index_deliver(w->f->ix, pick_id(w), pick_dest(w),
-	    pick(w, SPOOL_DELIVERY_STATES), pick(w, 2) ? "why" : NULL, "al",
-	    pick(w, 2), pick(w, 10) == 0, w->now_ms, NULL));
+	expect_harmless(index_deliver(w->f->ix, &(struct index_verdict){
+	    .id = pick_id(w), .dest = pick_dest(w),
+	    .state = pick(w, SPOOL_DELIVERY_STATES),
+	    .reason = pick(w, 2) ? "why" : NULL, .actor = "al",
+	    .check = pick(w, 2), .create = pick(w, 10) == 0,
+	    .wall_ms = w->now_ms }, NULL));
 }
 
 static void
 step_confirm(struct world *w)
 {
-	expect_harmless(index_deliver(w->f->ix, pick_id(w), pick_dest(w),
-	    SPOOL_DELIVERED, NULL, "", false, false, w->now_ms, NULL));
+	expect_harmless(index_deliver(w->f->ix, &(struct index_verdict){
+	    .id = pick_id(w), .dest = pick_dest(w), .state = SPOOL_DELIVERED,
+	    .wall_ms = w->now_ms }, NULL));
 }
 
 static void

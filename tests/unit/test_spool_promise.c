@@ -63,7 +63,8 @@ route_to_cloud(struct box *b, uint64_t id)
 static void
 settle_as(struct box *b, uint64_t id, enum spool_delivery state)
 {
-	struct spool_verdict v = { id, "cloud", state, "because" };
+	struct spool_verdict v = { .id = id, .destination = "cloud",
+		.state = state, .reason = "because" };
 
 	assert_int_equal(spool_settle(b->sp, &v, 1), 0);
 }
