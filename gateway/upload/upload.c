@@ -81,8 +81,10 @@ retire_lane(struct upload *u, struct lane *l)
 {
 	(void)pthread_mutex_lock(&u->mu);
 	TAILQ_REMOVE(&u->lanes, l, link);
+	u->retiring = l;
 	(void)pthread_mutex_unlock(&u->mu);
 	lane_stop(l);
+	lane_await_return(l);
 	lane_free(l);
 }
 
@@ -338,6 +340,7 @@ upload_new(struct spool *sp, const struct config *cfg, struct upload **ret,
 	u->seed = (uint32_t)clock_wall_ms() | 1;
 	TAILQ_INIT(&u->lanes);
 	(void)pthread_mutex_init(&u->mu, NULL);
+	(void)pthread_cond_init(&u->returned, NULL);
 	u->notes = queue_new(NOTES_MAX, free_note);
 	r = configure(u, cfg, why);
 	if (r < 0) {
@@ -413,6 +416,7 @@ upload_free(struct upload *u)
 	queue_free(u->notes);
 	config_unref(u->cfg);
 	free(u->waiting);
+	(void)pthread_cond_destroy(&u->returned);
 	(void)pthread_mutex_destroy(&u->mu);
 	free(u);
 }

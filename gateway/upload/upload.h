@@ -19,6 +19,7 @@
 #include "spool/spool.h"
 
 struct upload;
+struct destination;
 
 /* Opens the destinations of cfg; why tells what is wrong with one. */
 int  upload_new(struct spool *sp, const struct config *cfg, struct upload **ret,
@@ -63,6 +64,11 @@ int upload_destinations(struct upload *u, upload_destination_fn *fn, void *arg);
  * images until 14:03", "cloud is down: …", "next try at …"); "" if there is
  * nothing to say. */
 void upload_explain(struct upload *u, uint64_t study, char *buf, size_t size);
+
+/* The destination itself, to probe, verify or remove; NULL: none of that name. Give
+ * it back soon: a reload waits for it, after canceling what runs there. */
+struct destination *upload_borrow(struct upload *u, const char *name);
+void upload_return(struct upload *u, struct destination *d);	/* takes NULL */
 
 /* Try now: a destination (NULL: all) that is down or waiting. */
 void upload_nudge(struct upload *u, const char *destination);

@@ -63,6 +63,7 @@ struct lane {
 	unsigned in_flight;
 
 	struct upload_destination shown;	/* up->mu */
+	unsigned borrowed;			/* up->mu; borrow.c */
 };
 TAILQ_HEAD(lanes, lane);
 
@@ -96,6 +97,8 @@ struct upload {
 	uint32_t  seed;
 
 	pthread_mutex_t mu;
+	pthread_cond_t	returned;	/* a lent destination */
+	struct lane    *retiring;	/* mu: out of `lanes`, perhaps lent still */
 	struct waiting_study *waiting;	/* mu */
 	size_t	  n_waiting;
 };
@@ -125,6 +128,10 @@ void lane_heard(struct lane *l, const struct destination_result *r, uint64_t del
     int64_t now_ms);
 void lane_nudge(struct lane *l, int64_t now_ms);
 void lane_show(struct lane *l, int64_t now_ms);
+
+/* ---- borrow.c ---- */
+
+void lane_await_return(struct lane *l);	/* of one that is retiring */
 
 /* ---- request.c ---- */
 
