@@ -275,6 +275,76 @@ config_check_route(struct config_check *c, const void *section)
 	check_strings(c, "called", &r->called, config_title_pattern_ok, title);
 	check_strings(c, "modality", &r->modality, config_code_ok,
 	    "a modality in capitals, such as CT");
+	check_strings(c, "sop_class", &r->sop_class, config_sop_class_ok,
+	    "the UID or the keyword of a SOP class, such as CTImageStorage");
+	check_strings(c, "body_part", &r->body_part, config_pattern_ok,
+	    "a body part, perhaps with * and ?, such as HEAD");
+	check_strings(c, "station", &r->station, config_pattern_ok,
+	    "a station name, perhaps with * and ?, such as \"CT_ER*\"");
+	check_strings(c, "description", &r->description, config_pattern_ok,
+	    "a description, perhaps with * and ?, such as \"*trauma*\"");
+}
+
+/* ---- destinations ------------------------------------------------------ */
+
+void
+config_check_proxy(struct config_check *c, const void *section)
+{
+	const struct config_proxy *p = section;
+	const char *host = strstr(p->url, "://") + 3;
+
+	if (strchr(host, '/') != NULL)
+		config_problem(c, p->line, "url",
+		    "holds a path; wanted a host and a port, such as "
+		    "http://proxy.local:3128");
+	if (p->user != NULL && p->password_file == NULL)
+		config_problem(c, p->line, "user",
+		    "has no effect without `password_file`; write both or none");
+	if (p->user == NULL && p->password_file != NULL)
+		config_problem(c, p->line, "password_file",
+		    "has no effect without `user`; write both or none");
+	if (p->user != NULL && strchr(p->user, ':') != NULL)
+		config_problem(c, p->line, "user",
+		    "holds a colon, which no user of a proxy may hold");
+	if (p->ca_file != NULL && strncmp(p->url, "https:", 6) != 0)
+		config_problem(c, p->line, "ca_file",
+		    "has no effect on a proxy that is reached by http://");
+}
+
+void
+config_check_window(struct config_check *c, const void *section)
+{
+	const struct config_window *w = section;
+
+	if (w->days == 0)
+		config_problem(c, w->line, "days",
+		    "is an empty list; leave it out for every day");
+	if (w->from == w->to)
+		config_problem(c, w->line, "to",
+		    "is the same as `from`; wanted \"00:00\" and \"24:00\" for "
+		    "the whole day");
+}
+
+/* Whoever pauses a destination holds it; this would owe for ever, unseen. */
+void
+config_check_destination(struct config_check *c, const void *section)
+{
+	const struct config_destination *d = section;
+	size_t i;
+
+	if (d->windows.n > CONFIG_WINDOWS_MAX)
+		config_problem(c, d->line, "windows",
+		    "are %zu; wanted at most %d", d->windows.n,
+		    CONFIG_WINDOWS_MAX);
+	if (d->rate != CONFIG_RATE_NONE)
+		return;
+	for (i = 0; i < d->windows.n; i++)
+		if (((const struct config_window *)d->windows.v[i])->rate !=
+		    CONFIG_RATE_NONE)
+			return;
+	config_problem(c, d->line, "rate",
+	    "is `none` at all times, so nothing would ever be sent; wanted a "
+	    "window with a rate");
 }
 
 /* ---- between sections -------------------------------------------------- */

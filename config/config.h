@@ -39,7 +39,8 @@ enum config_type {
 	CONFIG_SIZE,	 /* uint64_t bytes; B KiB MiB GiB TiB */
 	CONFIG_DURATION, /* uint64_t milliseconds; ms s min h d */
 	CONFIG_RATE,	 /* uint64_t bytes per second; kbit Mbit Gbit; `none` is
-			  * CONFIG_RATE_NONE where .none is set; 0: no limit */
+			  * CONFIG_RATE_NONE where .none is set; 0: no limit, and
+			  * cannot be written */
 	CONFIG_CLOCK,	 /* uint64_t minutes since midnight: "07:00"; "24:00" */
 	CONFIG_ENUM,	 /* int: index in choices */
 	CONFIG_FLAGS,	 /* unsigned: bit i for choices[i]; one or a list; a range
@@ -78,7 +79,10 @@ struct config_option {
 	bool		 required;
 	bool		 always;	/* SECTION: defaults when left out */
 	bool		 restart;	/* a reload cannot change it */
-	uint64_t	 min, max;	/* UINT, SIZE, DURATION; max 0: no limit */
+	bool		 none;		/* RATE: may be `none` */
+	bool		 ranges;	/* FLAGS: `a-c` is a, b and c; the first
+					 * follows the last */
+	uint64_t	 min, max;	/* numbers of all types; max 0: no limit */
 	const char *const *choices;	/* ENUM, FLAGS; TITLE: words that are right
 					 * beside titles; ends with NULL */
 	const struct config_section *section;	/* SECTION, LIST */
@@ -168,14 +172,15 @@ struct config_proxy {
 	char	*ca_file;		/* of an https:// proxy; NULL: the system's */
 };
 
-#define CONFIG_RATE_NONE UINT64_MAX	/* nothing at all */
+#define CONFIG_RATE_NONE   UINT64_MAX	/* nothing at all */
+#define CONFIG_WINDOWS_MAX 64		/* of one destination */
 
 /* Weekly, in gateway.timezone; to before from: over midnight. The first that holds
  * counts. */
 struct config_window {
 	unsigned line;
-	unsigned days;			/* bit 0: Monday; 0: every day */
-	uint64_t from, to;		/* minutes since midnight */
+	unsigned days;			/* bit 0: Monday; on which it begins */
+	uint64_t from, to;		/* minutes since midnight; never the same */
 	uint64_t rate;			/* bytes/s; 0: no limit; CONFIG_RATE_NONE */
 };
 
@@ -184,7 +189,8 @@ struct config_destination {
 	unsigned line;
 	char	*name;
 	struct config_choice choice;
-	uint64_t rate;			/* bytes/s outside of windows; 0: no limit */
+	uint64_t rate;			/* bytes/s outside of windows; 0: no limit;
+					 * CONFIG_RATE_NONE */
 	struct config_list windows;	/* struct config_window */
 };
 

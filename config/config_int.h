@@ -115,6 +115,9 @@ void config_check_peer(struct config_check *c, const void *section);
 void config_check_spool(struct config_check *c, const void *section);
 void config_check_study(struct config_check *c, const void *section);
 void config_check_route(struct config_check *c, const void *section);
+void config_check_proxy(struct config_check *c, const void *section);
+void config_check_window(struct config_check *c, const void *section);
+void config_check_destination(struct config_check *c, const void *section);
 /* Between sections; copes with structs that are half filled. */
 void config_check_whole(struct config_check *c, const struct node *root,
     const struct config *cfg);
@@ -130,14 +133,22 @@ int config_print_option(const struct config_option *o, const void *base,
 int  config_uint_parse(const char *s, uint64_t *ret);
 int  config_size_parse(const char *s, uint64_t *ret_bytes);
 int  config_duration_parse(const char *s, uint64_t *ret_ms);
+int  config_rate_parse(const char *s, uint64_t *ret_bytes);	/* no `none` */
+int  config_clock_parse(const char *s, uint64_t *ret_minutes);
 void config_size_print(struct buf *b, uint64_t bytes);
 void config_duration_print(struct buf *b, uint64_t ms);
+void config_rate_print(struct buf *b, uint64_t bytes);
+void config_clock_print(struct buf *b, uint64_t minutes);
+/* A number of any type as the file would say it. */
+void config_number_print(struct buf *b, enum config_type type, uint64_t v);
 
 bool config_title_ok(const char *s);
 bool config_title_pattern_ok(const char *s);	/* * and ? besides */
 bool config_name_ok(const char *s);
 bool config_uid_ok(const char *s);
 bool config_code_ok(const char *s);		/* a modality: CT, MR */
+bool config_sop_class_ok(const char *s);	/* a UID, or as a keyword looks */
+bool config_pattern_ok(const char *s);		/* of a text of 64 characters */
 bool config_charset_ok(const char *s);		/* terms as in (0008,0005) */
 bool config_text_ok(const char *s, size_t len);	/* printable UTF-8, one line */
 const char *config_url_wrong(const char *s);	/* NULL: nothing is */

@@ -3,7 +3,6 @@
  */
 #include <assert.h>
 #include <ctype.h>
-#include <inttypes.h>
 #include <string.h>
 
 #include "config/config_int.h"
@@ -58,42 +57,47 @@ add_choices(struct buf *b, const char *const *choices)
 		(void)buf_printf(b, "%s%s", i > 0 ? ", " : "", choices[i]);
 }
 
-static void
-add_quantity(struct buf *b, enum config_type type, uint64_t v)
+static const char *
+number_name(enum config_type type, const char **ret_example)
 {
-	if (type == CONFIG_SIZE)
-		config_size_print(b, v);
-	else if (type == CONFIG_DURATION)
-		config_duration_print(b, v);
-	else
-		(void)buf_printf(b, "%" PRIu64, v);
+	switch (type) {
+	case CONFIG_SIZE:
+		*ret_example = "5GiB";
+		return "a size";
+	case CONFIG_DURATION:
+		*ret_example = "30s";
+		return "a time";
+	case CONFIG_RATE:
+		*ret_example = "50Mbit";
+		return "a rate in bits per second";
+	case CONFIG_CLOCK:
+		*ret_example = "07:00";
+		return "a time of day";
+	default:
+		return "a whole number";
+	}
 }
 
 static void
 add_number_wanted(struct buf *b, const struct config_option *o)
 {
-	const char *what = "a whole number", *example = NULL;
+	const char *example = NULL;
 
-	if (o->type == CONFIG_SIZE) {
-		what = "a size";
-		example = "5GiB";
-	} else if (o->type == CONFIG_DURATION) {
-		what = "a time";
-		example = "30s";
-	}
-	(void)buf_add_str(b, what);
+	(void)buf_add_str(b, number_name(o->type, &example));
 	if (o->min > 0) {
 		(void)buf_add_str(b, o->max > 0 ? " from " : " of at least ");
-		add_quantity(b, o->type, o->min);
+		config_number_print(b, o->type, o->min);
 	}
 	if (o->max > 0) {
 		(void)buf_add_str(b, o->min > 0 ? " to " : " of at most ");
-		add_quantity(b, o->type, o->max);
+		config_number_print(b, o->type, o->max);
 	}
 	if (o->fallback != NULL)
 		example = o->fallback;
 	if (example != NULL)
 		(void)buf_printf(b, ", such as %s", example);
+	if (o->none)
+		(void)buf_add_str(b, ", or none");
 }
 
 static void
@@ -133,6 +137,8 @@ config_describe_wanted(const struct config_option *o, struct buf *b)
 	case CONFIG_UINT:
 	case CONFIG_SIZE:
 	case CONFIG_DURATION:
+	case CONFIG_RATE:
+	case CONFIG_CLOCK:
 		add_number_wanted(b, o);
 		return;
 	case CONFIG_ENUM:
@@ -142,6 +148,9 @@ config_describe_wanted(const struct config_option *o, struct buf *b)
 	case CONFIG_FLAGS:
 		(void)buf_add_str(b, "one or a list of: ");
 		add_choices(b, o->choices);
+		if (o->ranges)
+			(void)buf_printf(b, ", and of ranges such as %s-%s",
+			    o->choices[0], o->choices[1]);
 		return;
 	case CONFIG_SECTION:
 		(void)buf_printf(b, "a section of options, such as `%s: {%s: ...}`",

@@ -169,22 +169,44 @@ read_bool(struct config_check *c, const struct config_option *o,
 		*(bool *)field = i == 1;
 }
 
+static int
+parse_number(enum config_type type, const char *s, uint64_t *ret)
+{
+	switch (type) {
+	case CONFIG_SIZE:
+		return config_size_parse(s, ret);
+	case CONFIG_DURATION:
+		return config_duration_parse(s, ret);
+	case CONFIG_RATE:
+		return config_rate_parse(s, ret);
+	case CONFIG_CLOCK:
+		return config_clock_parse(s, ret);
+	default:
+		return config_uint_parse(s, ret);
+	}
+}
+
+/* A rate of 0 could be meant as no limit, or as nothing at all. */
+static bool
+in_range(const struct config_option *o, uint64_t v)
+{
+	return v >= o->min && (o->max == 0 || v <= o->max) &&
+	    (o->type != CONFIG_RATE || v > 0);
+}
+
+/* A time of day may be quoted: elsewhere in YAML 07:00 is a number. */
 static void
 read_number(struct config_check *c, const struct config_option *o,
     const struct node *n, void *field)
 {
-	uint64_t v;
-	int r;
+	bool ok = o->type == CONFIG_CLOCK ? config_node_is_value(n) : is_plain(n);
+	uint64_t v = 0;
 
-	if (!is_plain(n))
-		r = -EINVAL;
-	else if (o->type == CONFIG_SIZE)
-		r = config_size_parse(n->text, &v);
-	else if (o->type == CONFIG_DURATION)
-		r = config_duration_parse(n->text, &v);
-	else
-		r = config_uint_parse(n->text, &v);
-	if (r < 0 || v < o->min || (o->max > 0 && v > o->max))
+	if (ok && o->none && strcmp(n->text, "none") == 0) {
+		*(uint64_t *)field = CONFIG_RATE_NONE;
+		return;
+	}
+	if (!ok || parse_number(o->type, n->text, &v) < 0 || !in_range(o, v))
 		config_report_wrong(c, o, n, NULL);
 	else
 		*(uint64_t *)field = v;
@@ -202,21 +224,53 @@ read_enum(struct config_check *c, const struct config_option *o,
 		*(int *)field = i;
 }
 
+/* "fri-mon": from one choice to another, perhaps past the last. */
+static unsigned
+range_flags(const char *const *choices, const char *s)
+{
+	const char *dash = strchr(s, '-');
+	unsigned flags = 0;
+	char first[32];
+	int i, last;
+
+	if (dash == NULL || (size_t)(dash - s) >= sizeof(first))
+		return 0;
+	(void)snprintf(first, sizeof(first), "%.*s", (int)(dash - s), s);
+	i = choice_index(choices, first);
+	last = choice_index(choices, dash + 1);
+	if (i < 0 || last < 0)
+		return 0;
+	for (; i != last; i = choices[i + 1] != NULL ? i + 1 : 0)
+		flags |= 1u << i;
+	return flags | 1u << last;
+}
+
+/* 0: none that is known. */
+static unsigned
+parse_flags(const struct config_option *o, const struct node *n)
+{
+	int i;
+
+	if (!config_node_is_value(n))
+		return 0;
+	i = choice_index(o->choices, n->text);
+	if (i >= 0)
+		return 1u << i;
+	return o->ranges ? range_flags(o->choices, n->text) : 0;
+}
+
 static void
 read_flags(struct config_check *c, const struct config_option *o,
     const struct node *n, void *field)
 {
 	const struct node *item = n->type == NODE_LIST ? n->first : n;
-	unsigned flags = 0;
-	int i;
+	unsigned flags = 0, some;
 
 	for (; item != NULL; item = item->next) {
-		i = config_node_is_value(item) ? choice_index(o->choices, item->text) :
-				     -EINVAL;
-		if (i < 0)
+		some = parse_flags(o, item);
+		if (some == 0)
 			config_report_wrong(c, o, item, NULL);
-		else
-			flags |= 1u << i;
+		flags |= some;
 		if (item == n)
 			break;
 	}
@@ -255,6 +309,8 @@ static reader *const readers[] = {
 	[CONFIG_UINT] = read_number,
 	[CONFIG_SIZE] = read_number,
 	[CONFIG_DURATION] = read_number,
+	[CONFIG_RATE] = read_number,
+	[CONFIG_CLOCK] = read_number,
 	[CONFIG_ENUM] = read_enum,
 	[CONFIG_FLAGS] = read_flags,
 	[CONFIG_STRINGS] = read_strings,

@@ -4,7 +4,6 @@
  * their texts are.
  */
 #include <assert.h>
-#include <inttypes.h>
 #include <string.h>
 
 #include "config/config_int.h"
@@ -84,12 +83,11 @@ print_number(struct printer *p, const struct config_option *o, uint64_t v)
 		return;
 	begin_line(p, o->name);
 	(void)buf_add_char(p->b, ' ');
-	if (o->type == CONFIG_SIZE)
-		config_size_print(p->b, v);
-	else if (o->type == CONFIG_DURATION)
-		config_duration_print(p->b, v);
-	else
-		(void)buf_printf(p->b, "%" PRIu64, v);
+	if (o->type == CONFIG_CLOCK)
+		(void)buf_add_char(p->b, '"');
+	config_number_print(p->b, o->type, v);
+	if (o->type == CONFIG_CLOCK)
+		(void)buf_add_char(p->b, '"');
 }
 
 static void

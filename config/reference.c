@@ -113,7 +113,8 @@ config_reference(struct buf *b)
 	    "The file is YAML. Unknown options, wrong types and impossible "
 	    "combinations are errors;\n`causewayd -t` reports all of them, each "
 	    "with its line. Sizes take B, KiB, MiB, GiB and\nTiB, times ms, s, "
-	    "min, h and d. Relative paths begin at the folder of the file.\n"
+	    "min, h and d, rates kbit, Mbit and Gbit (per second, by\n"
+	    "thousands). Relative paths begin at the folder of the file.\n"
 	    "Secrets never stand in it: options that end in `_file` name the "
 	    "files that hold them.\n");
 	add_table(b, config_root_section.options);

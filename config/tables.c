@@ -13,6 +13,8 @@
 #define YEARS  (36500 * DAY)	/* nothing here outlasts a century */
 #define MIB    (1ull << 20)
 #define TIB    (1ull << 40)
+#define KBIT   125ull		/* bytes */
+#define GBIT   (1000000 * KBIT)
 
 static const char *const called_words[] = {
 	[CONFIG_CALLED_LISTED] = "listed", [CONFIG_CALLED_ANY] = "any", NULL,
@@ -39,6 +41,9 @@ static const char *const log_level_words[] = {
 static const char *const allow_words[] = { "echo", "store", NULL };
 _Static_assert(CONFIG_ALLOW_ECHO == 1u << 0, "allow_words[0]");
 _Static_assert(CONFIG_ALLOW_STORE == 1u << 1, "allow_words[1]");
+static const char *const day_words[] = {
+	"mon", "tue", "wed", "thu", "fri", "sat", "sun", NULL,
+};
 static const char *const any_title[] = { "*", NULL };
 
 #define AT(type, field) .offset = offsetof(struct type, field)
@@ -267,7 +272,28 @@ static const struct config_option proxy_options[] = {
 };
 
 const struct config_section config_proxy_section = {
-	"proxy", sizeof(struct config_proxy), proxy_options, NULL,
+	"proxy", sizeof(struct config_proxy), proxy_options, config_check_proxy,
+};
+
+static const struct config_option window_options[] = {
+	{ .name = "days", .type = CONFIG_FLAGS, .fallback = "mon-sun",
+	    .choices = day_words, .ranges = true, AT(config_window, days),
+	    .help = "on which it begins" },
+	{ .name = "from", .type = CONFIG_CLOCK, .fallback = "00:00",
+	    .max = 23 * 60 + 59, AT(config_window, from),
+	    .help = "in the time zone of `gateway.timezone`" },
+	{ .name = "to", .type = CONFIG_CLOCK, .fallback = "24:00",
+	    .max = 24 * 60, AT(config_window, to),
+	    .help = "before `from`: on the next day" },
+	{ .name = "rate", .type = CONFIG_RATE, .none = true, .min = 64 * KBIT,
+	    .max = 1000 * GBIT, AT(config_window, rate),
+	    .help = "within it; left out: no limit; `none`: nothing is sent" },
+	{ 0 },
+};
+
+static const struct config_section window_section = {
+	"destinations[].windows[]", sizeof(struct config_window),
+	window_options, config_check_window,
 };
 
 static const struct config_option destination_options[] = {
@@ -277,12 +303,20 @@ static const struct config_option destination_options[] = {
 	{ .name = "type", .type = CONFIG_KIND, .required = true,
 	    .kinds = config_destination_kinds, AT(config_destination, choice),
 	    .help = "brings the options of its kind" },
+	{ .name = "rate", .type = CONFIG_RATE, .none = true, .min = 64 * KBIT,
+	    .max = 1000 * GBIT, AT(config_destination, rate),
+	    .help = "of all its connections together, outside of its windows; "
+		    "left out: no limit; `none`: nothing is sent" },
+	{ .name = "windows", .type = CONFIG_LIST, .section = &window_section,
+	    AT(config_destination, windows),
+	    .help = "times of the week with a rate of their own; the first that "
+		    "holds counts" },
 	{ 0 },
 };
 
 static const struct config_section destination_section = {
 	"destinations[]", sizeof(struct config_destination),
-	destination_options, NULL,
+	destination_options, config_check_destination,
 };
 
 static const struct config_option route_options[] = {
@@ -293,6 +327,21 @@ static const struct config_option route_options[] = {
 	{ .name = "modality", .type = CONFIG_STRINGS,
 	    AT(config_route, modality),
 	    .help = "matches when any image of the study has it" },
+	{ .name = "sop_class", .type = CONFIG_STRINGS,
+	    AT(config_route, sop_class),
+	    .help = "UIDs or keywords, such as `CTImageStorage`; matches when "
+		    "any image of the study has it" },
+	{ .name = "body_part", .type = CONFIG_STRINGS,
+	    AT(config_route, body_part),
+	    .help = "body parts examined, with `*` and `?`, in small letters or "
+		    "capitals; of any series of the study" },
+	{ .name = "station", .type = CONFIG_STRINGS, AT(config_route, station),
+	    .help = "station names, with `*` and `?`; of any series of the "
+		    "study" },
+	{ .name = "description", .type = CONFIG_STRINGS,
+	    AT(config_route, description),
+	    .help = "of the study or any of its series, with `*` and `?`, in "
+		    "small letters or capitals" },
 	{ .name = "to", .type = CONFIG_STRINGS, AT(config_route, to),
 	    .help = "names of destinations" },
 	{ .name = "final", .type = CONFIG_BOOL, .fallback = "false",

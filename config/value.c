@@ -1,4 +1,5 @@
-/* value.c - numbers, sizes, durations, and predicates for texts.
+/* value.c - numbers, sizes, durations, rates, times of day, and predicates for
+ * texts.
  *
  * Strict on purpose: a unit is always written, because `keep_delivered: 7` or
  * `reserve: 5GB` would be understood by everybody, differently.
@@ -19,6 +20,9 @@ static const struct unit size_units[] = {
 static const struct unit duration_units[] = {
 	{ "d", 86400000 }, { "h", 3600000 }, { "min", 60000 }, { "s", 1000 },
 	{ "ms", 1 }, { NULL, 0 },
+};
+static const struct unit rate_units[] = {	/* bits, by thousands, as lines are sold */
+	{ "Gbit", 125000000 }, { "Mbit", 125000 }, { "kbit", 125 }, { NULL, 0 },
 };
 
 static const char *const charset_terms[] = {
@@ -125,6 +129,29 @@ config_duration_parse(const char *s, uint64_t *ret_ms)
 	return parse_with_unit(s, duration_units, ret_ms);
 }
 
+int
+config_rate_parse(const char *s, uint64_t *ret_bytes)
+{
+	return parse_with_unit(s, rate_units, ret_bytes);
+}
+
+/* HH:MM, and 24:00 for the end of the day. */
+int
+config_clock_parse(const char *s, uint64_t *ret_minutes)
+{
+	unsigned hours, minutes;
+
+	if (strlen(s) != 5 || !is_digit(s[0]) || !is_digit(s[1]) ||
+	    s[2] != ':' || !is_digit(s[3]) || !is_digit(s[4]))
+		return -EINVAL;
+	hours = (unsigned)(s[0] - '0') * 10 + (unsigned)(s[1] - '0');
+	minutes = (unsigned)(s[3] - '0') * 10 + (unsigned)(s[4] - '0');
+	if (minutes > 59 || hours * 60 + minutes > 24 * 60)
+		return -EINVAL;
+	*ret_minutes = hours * 60 + minutes;
+	return 0;
+}
+
 void
 config_size_print(struct buf *b, uint64_t bytes)
 {
@@ -135,6 +162,37 @@ void
 config_duration_print(struct buf *b, uint64_t ms)
 {
 	print_with_unit(b, duration_units, ms);
+}
+
+void
+config_rate_print(struct buf *b, uint64_t bytes)
+{
+	if (bytes == CONFIG_RATE_NONE)
+		(void)buf_add_str(b, "none");
+	else
+		print_with_unit(b, rate_units, bytes);
+}
+
+void
+config_clock_print(struct buf *b, uint64_t minutes)
+{
+	(void)buf_printf(b, "%02" PRIu64 ":%02" PRIu64, minutes / 60,
+	    minutes % 60);
+}
+
+void
+config_number_print(struct buf *b, enum config_type type, uint64_t v)
+{
+	if (type == CONFIG_SIZE)
+		config_size_print(b, v);
+	else if (type == CONFIG_DURATION)
+		config_duration_print(b, v);
+	else if (type == CONFIG_RATE)
+		config_rate_print(b, v);
+	else if (type == CONFIG_CLOCK)
+		config_clock_print(b, v);
+	else
+		(void)buf_printf(b, "%" PRIu64, v);
 }
 
 static bool
@@ -201,6 +259,33 @@ config_code_ok(const char *s)
 		if (!is_upper(s[i]) && !is_digit(s[i]) && s[i] != '_')
 			return false;
 	return i > 0 && i <= 16;
+}
+
+/* Which keywords there are is known to whoever compares them. */
+bool
+config_sop_class_ok(const char *s)
+{
+	size_t i;
+
+	if (config_uid_ok(s))
+		return true;
+	for (i = 0; s[i] != '\0'; i++)
+		if (!is_upper(s[i]) && !is_lower(s[i]) &&
+		    (i == 0 || !is_digit(s[i])))
+			return false;
+	return i > 0 && i <= 64;
+}
+
+/* What it is compared with has no spaces at its ends. */
+bool
+config_pattern_ok(const char *s)
+{
+	size_t len = strlen(s), i, chars = 0;
+
+	for (i = 0; i < len; i++)
+		chars += ((unsigned char)s[i] & 0xc0) != 0x80;
+	return len > 0 && s[0] != ' ' && s[len - 1] != ' ' && chars <= 64 &&
+	    strchr(s, '\\') == NULL;
 }
 
 static bool

@@ -17,6 +17,7 @@ struct fake_web {
 	unsigned line;
 	char *url;
 	struct config_client_tls *tls;
+	struct config_proxy *proxy;
 	struct config_choice credential;
 	uint64_t connections, max_request, timeout_ms;
 	int on_conflict;
@@ -40,6 +41,9 @@ static const struct config_option fake_web_options[] = {
 	{ .name = "tls", .type = CONFIG_SECTION,
 	    .section = &config_client_tls_section,
 	    .offset = offsetof(struct fake_web, tls), .help = "whom to trust" },
+	{ .name = "proxy", .type = CONFIG_SECTION,
+	    .section = &config_proxy_section,
+	    .offset = offsetof(struct fake_web, proxy), .help = "between" },
 	{ .name = "credential", .type = CONFIG_KIND,
 	    .kinds = config_credential_kinds,
 	    .offset = offsetof(struct fake_web, credential),

@@ -381,6 +381,137 @@ kinds(void **state)
 		"t.yaml:2: destinations[]: too much at once\n" });
 }
 
+#define IN_WEB(lines) "destinations:\n- name: a\n  type: fakeweb\n" \
+		      "  url: http://x\n" lines
+
+static void
+rates_and_windows(void **state)
+{
+	EXPECT(
+	    { IN_WEB("  rate: 50\n"),
+		"t.yaml:5: destinations[].rate: found `50`; wanted a rate in bits "
+		"per second from 64kbit to 1000Gbit, such as 50Mbit, or none\n" },
+	    { IN_WEB("  rate: 0Mbit\n"),
+		"t.yaml:5: destinations[].rate: found `0Mbit`; wanted a rate in "
+		"bits per second from 64kbit to 1000Gbit, such as 50Mbit, or "
+		"none\n" },
+	    { IN_WEB("  rate: \"50Mbit\"\n"),
+		"t.yaml:5: destinations[].rate: found the quoted text `50Mbit`; "
+		"wanted a rate in bits per second from 64kbit to 1000Gbit, such "
+		"as 50Mbit, or none\n" },
+	    { IN_WEB("  rate: none\n"),
+		"t.yaml:5: destinations[].rate: is `none` at all times, so nothing "
+		"would ever be sent; wanted a window with a rate\n" },
+	    { IN_WEB("  rate: none\n  windows: [{days: mon, rate: none}]\n"),
+		"t.yaml:5: destinations[].rate: is `none` at all times, so nothing "
+		"would ever be sent; wanted a window with a rate\n" },
+	    { IN_WEB("  windows:\n  - days: [mon-fri, sat-, moon-fri, -, 'mon-']\n"),
+		"t.yaml:6: destinations[].windows[].days[]: found `sat-`; wanted "
+		"one or a list of: mon, tue, wed, thu, fri, sat, sun, and of "
+		"ranges such as mon-tue\n"
+		"t.yaml:6: destinations[].windows[].days[]: found `moon-fri`; "
+		"wanted one or a list of: mon, tue, wed, thu, fri, sat, sun, and "
+		"of ranges such as mon-tue\n"
+		"t.yaml:6: destinations[].windows[].days[]: found `-`; wanted one "
+		"or a list of: mon, tue, wed, thu, fri, sat, sun, and of ranges "
+		"such as mon-tue\n"
+		"t.yaml:6: destinations[].windows[].days[]: found the quoted text "
+		"`mon-`; wanted one or a list of: mon, tue, wed, thu, fri, sat, "
+		"sun, and of ranges such as mon-tue\n" },
+	    { IN_WEB("  windows:\n  - days: []\n"),
+		"t.yaml:6: destinations[].windows[].days: is an empty list; leave "
+		"it out for every day\n" },
+	    { IN_WEB("  windows:\n  - from: 7:00\n    to: 24:01\n"),
+		"t.yaml:6: destinations[].windows[].from: found `7:00`; wanted a "
+		"time of day of at most 23:59, such as 00:00\n"
+		"t.yaml:7: destinations[].windows[].to: found `24:01`; wanted a "
+		"time of day of at most 24:00, such as 24:00\n" },
+	    { IN_WEB("  windows:\n  - from: 24:00\n  - from: 07:00\n"
+		     "    to: '07:00'\n"),
+		"t.yaml:6: destinations[].windows[].from: found `24:00`; wanted a "
+		"time of day of at most 23:59, such as 00:00\n"
+		"t.yaml:8: destinations[].windows[].to: is the same as `from`; "
+		"wanted \"00:00\" and \"24:00\" for the whole day\n" },
+	    { IN_WEB("  windows: {days: mon}\n"),
+		"t.yaml:5: destinations[].windows: found a section; wanted a list "
+		"of sections, such as `windows: [{days: ...}]`\n" },
+	    { IN_WEB("  windows:\n  - start: 07:00\n    rats: none\n"),
+		"t.yaml:6: destinations[].windows[].start: unknown option "
+		"`start`\n"
+		"t.yaml:7: destinations[].windows[].rats: unknown option `rats`; "
+		"did you mean `rate`?\n" });
+}
+
+static void
+more_windows_than_anybody_wants(void **state)
+{
+	struct buf text = BUF_INIT(1 << 16);
+
+	(void)state;
+	(void)buf_add_str(&text, IN_WEB("  windows:\n"));
+	for (int i = 0; i < 65; i++)
+		(void)buf_add_str(&text, "  - {rate: none}\n");
+	load_bad(text.data, "t.yaml:5: destinations[].windows: are 65; wanted at "
+	    "most 64\n");
+	buf_free(&text);
+}
+
+static void
+proxies(void **state)
+{
+	EXPECT(
+	    { IN_WEB("  proxy: http://proxy:3128\n"),
+		"t.yaml:5: destinations[].proxy: found `http://proxy:3128`; wanted "
+		"a section of options, such as `proxy: {url: ...}`\n" },
+	    { IN_WEB("  proxy: {user: x}\n"),
+		"t.yaml:5: destinations[].proxy.url: is missing; wanted a URL, "
+		"such as https://pacs.example.org/dicom-web\n" },
+	    { IN_WEB("  proxy:\n    url: http://proxy:3128\n    user: x\n"),
+		"t.yaml:7: destinations[].proxy.user: has no effect without "
+		"`password_file`; write both or none\n" },
+	    { IN_WEB("  proxy:\n    url: http://proxy:3128/x\n"
+		     "    password_file: " FAKE_CERTIFICATE "\n"
+		     "    ca_file: " FAKE_CERTIFICATE "\n"),
+		"t.yaml:6: destinations[].proxy.url: holds a path; wanted a host "
+		"and a port, such as http://proxy.local:3128\n"
+		"t.yaml:7: destinations[].proxy.password_file: has no effect "
+		"without `user`; write both or none\n"
+		"t.yaml:8: destinations[].proxy.ca_file: has no effect on a proxy "
+		"that is reached by http://\n" },
+	    { IN_WEB("  proxy: {url: http://u:p@proxy:3128}\n"),
+		"t.yaml:5: destinations[].proxy.url: found "
+		"`http://u:p@proxy:3128`, which holds a user; users and secrets "
+		"go into options of their own; wanted a URL, such as "
+		"https://pacs.example.org/dicom-web\n" },
+	    { IN_WEB("  proxy: {url: http://proxy:3128, user: 'a:b',\n"
+		     "    password_file: " FAKE_CERTIFICATE "}\n"),
+		"t.yaml:5: destinations[].proxy.user: holds a colon, which no user "
+		"of a proxy may hold\n" });
+	config_unref(load_good(IN_WEB("  proxy: {url: https://p/, user: site7,\n"
+	    "    password_file: " FAKE_CERTIFICATE ",\n"
+	    "    ca_file: " FAKE_CERTIFICATE "}\n")));
+}
+
+static void
+what_routes_look_at(void **state)
+{
+	EXPECT(
+	    { "routes:\n- {sop_class: [CTImageStorage, CT Image, '1.2.']}\n",
+		"t.yaml:2: routes[].sop_class[]: found `CT Image`; wanted the UID "
+		"or the keyword of a SOP class, such as CTImageStorage\n"
+		"t.yaml:2: routes[].sop_class[]: found `1.2.`; wanted the UID or "
+		"the keyword of a SOP class, such as CTImageStorage\n" },
+	    { "routes:\n- body_part: ' HEAD'\n",
+		"t.yaml:2: routes[].body_part: found ` HEAD`; wanted a body part, "
+		"perhaps with * and ?, such as HEAD\n" },
+	    { "routes:\n- station: 'A\\B'\n",
+		"t.yaml:2: routes[].station: found `A\\B`; wanted a station name, "
+		"perhaps with * and ?, such as \"CT_ER*\"\n" },
+	    { "routes:\n- description: [x, {}]\n",
+		"t.yaml:2: routes[].description[]: found a section; wanted a text "
+		"or a list, such as [A, B]\n" });
+}
+
 static void
 no_kinds_at_all(void **state)
 {
@@ -429,6 +560,10 @@ main(void)
 		cmocka_unit_test(peers),
 		cmocka_unit_test(destinations_and_routes),
 		cmocka_unit_test(kinds),
+		cmocka_unit_test(rates_and_windows),
+		cmocka_unit_test(more_windows_than_anybody_wants),
+		cmocka_unit_test(proxies),
+		cmocka_unit_test(what_routes_look_at),
 		cmocka_unit_test(no_kinds_at_all),
 		cmocka_unit_test(all_at_once_in_order_of_lines),
 	};

@@ -49,12 +49,20 @@ static const char full[] =
     "    credential: {type: basic, user: site7, password_file: /etc/passwd}\n"
     "    max_request: 5MiB\n"
     "    on_conflict: replace\n"
+    "    rate: 50Mbit\n"
+    "    windows:\n"
+    "      - {days: mon-fri, from: \"07:00\", to: 19:00, rate: 10Mbit}\n"
+    "      - {days: [fri-mon, wed], from: 22:00, to: 06:00}\n"
+    "      - {days: sun, rate: none}\n"
     "  - {type: fakedir, name: d2, path: /out, tags: []}\n"
     "  - {type: fakedir, name: d3, path: /out}\n"
     "  - {type: fakeweb, name: d4, url: http://x, credential: {type: none}}\n"
     "routes:\n"
     "  - {from: [CT1, \"MR*\"], modality: CT, to: [cloud, d2], final: true}\n"
     "  - {called: CAUSEWAY, to: []}\n"
+    "  - {sop_class: [CTImageStorage, 1.2.840.10008.5.1.4.1.1.4],\n"
+    "     body_part: [HEAD, \"*SPINE\"], station: CT_ER?,\n"
+    "     description: \"*sch\u00e4del*\", to: cloud}\n"
     "  - {}\n";
 
 static void
@@ -176,6 +184,50 @@ routes_as_written(void **state)
 	assert_string_equal(b->called.v[0], "CAUSEWAY");
 	assert_int_equal(b->to.n, 0);
 	assert_false(b->final);
+	assert_int_equal(b->sop_class.n, 0);
+	b = c->routes.v[2];
+	assert_int_equal(b->sop_class.n, 2);
+	assert_string_equal(b->sop_class.v[0], "CTImageStorage");
+	assert_string_equal(b->body_part.v[1], "*SPINE");
+	assert_string_equal(b->station.v[0], "CT_ER?");
+	assert_string_equal(b->description.v[0], "*sch\xc3\xa4""del*");
+	config_unref(c);
+}
+
+static void
+rates_and_windows_as_written(void **state)
+{
+	const struct config *c = load_good(full);
+	const struct config_destination *d = config_destination_find(c, "cloud");
+	const struct config_window *day = d->windows.v[0], *night = d->windows.v[1],
+				   *sunday = d->windows.v[2];
+
+	(void)state;
+	assert_int_equal(d->rate, 6250000);
+	assert_int_equal(d->windows.n, 3);
+	assert_int_equal(day->days, 0x1f);
+	assert_int_equal(day->from, 7 * 60);
+	assert_int_equal(day->to, 19 * 60);
+	assert_int_equal(day->rate, 1250000);
+	assert_int_equal(night->days, 0x75);	/* fri, sat, sun, mon; wed */
+	assert_int_equal(night->from, 22 * 60);
+	assert_int_equal(night->to, 6 * 60);
+	assert_int_equal(night->rate, 0);
+	assert_int_equal(sunday->days, 0x40);
+	assert_int_equal(sunday->from, 0);
+	assert_int_equal(sunday->to, 24 * 60);
+	assert_true(sunday->rate == CONFIG_RATE_NONE);
+	d = config_destination_find(c, "d2");
+	assert_int_equal(d->rate, 0);
+	assert_int_equal(d->windows.n, 0);
+	config_unref(c);
+	c = load_good("destinations: [{name: a, type: fakedir, path: /o,\n"
+	    " rate: none, windows: [{rate: 64kbit, from: 00:00, to: 00:01}]}]\n");
+	d = config_destination_find(c, "a");
+	assert_true(d->rate == CONFIG_RATE_NONE);
+	day = d->windows.v[0];
+	assert_int_equal(day->days, 0x7f);
+	assert_int_equal(day->rate, 8000);
 	config_unref(c);
 }
 
@@ -243,6 +295,20 @@ print_shows_what_is_in_effect(void **state)
 	    "    connections: 4\n"
 	    "    max_request: 100MiB\n"
 	    "    on_conflict: refuse\n"));
+	assert_non_null(strstr(b.data,
+	    "    rate: 50Mbit\n"
+	    "    windows:\n"
+	    "      - days: [mon, tue, wed, thu, fri]\n"
+	    "        from: \"07:00\"\n"
+	    "        to: \"19:00\"\n"
+	    "        rate: 10Mbit\n"
+	    "      - days: [mon, wed, fri, sat, sun]\n"
+	    "        from: \"22:00\"\n"
+	    "        to: \"06:00\"\n"
+	    "      - days: [sun]\n"
+	    "        from: \"00:00\"\n"
+	    "        to: \"24:00\"\n"
+	    "        rate: none\n"));
 	assert_non_null(strstr(b.data, "    tls: {}\n"));
 	assert_non_null(strstr(b.data, "    tags: []\n"));
 	assert_non_null(strstr(b.data, "\nunrouted: hold\n"));
@@ -264,7 +330,8 @@ destinations_are_compared_by_text(void **state)
 	assert_int_equal(config_print_destination(c->destinations.v[0], &a), 0);
 	assert_int_equal(config_print_destination(d->destinations.v[1], &b), 0);
 	assert_string_equal(a.data, "name: x\ntype: fakeweb\nurl: http://x\n"
-	    "connections: 4\nmax_request: 100MiB\non_conflict: refuse\n");
+	    "connections: 4\nmax_request: 100MiB\non_conflict: refuse\n"
+	    "windows: []\n");
 	assert_string_equal(a.data, b.data);
 	buf_clear(&b);
 	assert_int_equal(config_print_destination(d->destinations.v[0], &b), 0);
@@ -321,6 +388,13 @@ reference_has_every_option(void **state)
 	assert_non_null(strstr(b.data, "\n## gateway.listen[].tls\n"));
 	assert_non_null(strstr(b.data, "| `reserve` | a size from 1MiB to "
 	    "1024TiB, such as 5GiB | `5GiB` | images are refused"));
+	assert_non_null(strstr(b.data, "\n## destinations[].windows[]\n"));
+	assert_non_null(strstr(b.data, "| `rate` | a rate in bits per second from "
+	    "64kbit to 1000Gbit, such as 50Mbit, or none | - |"));
+	assert_non_null(strstr(b.data, "| `from` | a time of day of at most 23:59, "
+	    "such as 00:00 | `00:00` |"));
+	assert_non_null(strstr(b.data, "| `days` | one or a list of: mon, tue, wed, "
+	    "thu, fri, sat, sun, and of ranges such as mon-tue | `mon-sun` |"));
 	assert_non_null(strstr(b.data, "## destinations[], `type: fakeweb`\n"));
 	assert_non_null(strstr(b.data, "## destinations[], `type: fakedir`\n"));
 	assert_non_null(strstr(b.data, "## credential, `type: basic`\n"));
@@ -392,6 +466,7 @@ main(void)
 		cmocka_unit_test(peers_as_written),
 		cmocka_unit_test(kinds_as_written),
 		cmocka_unit_test(routes_as_written),
+		cmocka_unit_test(rates_and_windows_as_written),
 		cmocka_unit_test(print_is_read_as_it_was),
 		cmocka_unit_test(print_shows_what_is_in_effect),
 		cmocka_unit_test(destinations_are_compared_by_text),

@@ -50,6 +50,99 @@ durations_want_their_unit(void **state)
 }
 
 static void
+rates_are_bits_by_thousands(void **state)
+{
+	struct buf b = BUF_INIT(64);
+	uint64_t v = 7;
+
+	(void)state;
+	assert_int_equal(config_rate_parse("50Mbit", &v), 0);
+	assert_int_equal(v, 6250000);
+	assert_int_equal(config_rate_parse("64 kbit", &v), 0);
+	assert_int_equal(v, 8000);
+	assert_int_equal(config_rate_parse("10Gbit", &v), 0);
+	assert_int_equal(v, 1250000000);
+	assert_int_equal(config_rate_parse("50", &v), -EINVAL);
+	assert_int_equal(config_rate_parse("50MBit", &v), -EINVAL);
+	assert_int_equal(config_rate_parse("50Mb", &v), -EINVAL);
+	assert_int_equal(config_rate_parse("50Mbit/s", &v), -EINVAL);
+	assert_int_equal(config_rate_parse("5MiB", &v), -EINVAL);
+	assert_int_equal(config_rate_parse("1.5Mbit", &v), -EINVAL);
+	assert_int_equal(config_rate_parse("-1Mbit", &v), -EINVAL);
+	assert_int_equal(config_rate_parse("none", &v), -EINVAL);
+	assert_int_equal(config_rate_parse("999999999999Gbit", &v), -ERANGE);
+	assert_int_equal(v, 1250000000);
+	config_rate_print(&b, 6250000);
+	assert_string_equal(b.data, "50Mbit");
+	buf_clear(&b);
+	config_rate_print(&b, 1500 * 125);
+	assert_string_equal(b.data, "1500kbit");
+	buf_clear(&b);
+	config_rate_print(&b, CONFIG_RATE_NONE);
+	assert_string_equal(b.data, "none");
+	buf_free(&b);
+}
+
+static void
+times_of_day(void **state)
+{
+	static const char *const bad[] = { "", "7:00", "07:0", "07:000", "24:01",
+		"25:00", "07:60", "07.00", "0700", "-7:00", " 7:00", "07:00 ",
+		"ab:cd", "07:00:00", "7am" };
+	struct buf b = BUF_INIT(64);
+	uint64_t v = 9;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (config_clock_parse(bad[i], &v) != -EINVAL)
+			fail_msg("%s is wrong", bad[i]);
+	assert_int_equal(v, 9);
+	for (i = 0; i <= 24 * 60; i++) {
+		buf_clear(&b);
+		config_clock_print(&b, i);
+		assert_int_equal(config_clock_parse(b.data, &v), 0);
+		assert_int_equal(v, i);
+	}
+	assert_string_equal(b.data, "24:00");
+	buf_free(&b);
+}
+
+static void
+sop_classes_and_patterns(void **state)
+{
+	char text[140];
+
+	(void)state;
+	assert_true(config_sop_class_ok("1.2.840.10008.5.1.4.1.1.2"));
+	assert_true(config_sop_class_ok("CTImageStorage"));
+	assert_true(config_sop_class_ok("XRay3DAngiographicImageStorage"));
+	assert_false(config_sop_class_ok("CT Image Storage"));
+	assert_false(config_sop_class_ok("CT*"));
+	assert_false(config_sop_class_ok(""));
+	assert_false(config_sop_class_ok("1.2.x"));
+	assert_false(config_sop_class_ok("3D"));
+	memset(text, 'A', 65);
+	text[65] = '\0';
+	assert_false(config_sop_class_ok(text));
+	text[64] = '\0';
+	assert_true(config_sop_class_ok(text));
+
+	assert_true(config_pattern_ok("HEAD"));
+	assert_true(config_pattern_ok("*sch\xc3\xa4""del ?"));
+	assert_true(config_pattern_ok(text));
+	assert_false(config_pattern_ok(""));
+	assert_false(config_pattern_ok(" HEAD"));
+	assert_false(config_pattern_ok("HEAD "));
+	assert_false(config_pattern_ok("HEAD\\NECK"));
+	for (size_t i = 0; i < 128; i += 2)
+		memcpy(text + i, "\xc3\xa4", 3);
+	assert_true(config_pattern_ok(text));	/* 64 characters of two bytes */
+	memcpy(text + 128, "x", 2);
+	assert_false(config_pattern_ok(text));
+}
+
+static void
 numbers_are_decimal(void **state)
 {
 	uint64_t v;
@@ -221,6 +314,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sizes_want_their_unit),
 		cmocka_unit_test(durations_want_their_unit),
+		cmocka_unit_test(rates_are_bits_by_thousands),
+		cmocka_unit_test(times_of_day),
+		cmocka_unit_test(sop_classes_and_patterns),
 		cmocka_unit_test(numbers_are_decimal),
 		cmocka_unit_test(printing_takes_the_largest_unit_that_fits),
 		cmocka_unit_test(titles_and_patterns),

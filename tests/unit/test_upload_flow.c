@@ -16,6 +16,7 @@
 struct destination {
 	char name[32];
 	struct destination_limits limits;
+	struct rate *rate;
 };
 
 static struct {
@@ -44,11 +45,18 @@ destination_open(const struct config_destination *cfg, struct spool *sp,
 	d->limits = (struct destination_limits){ .connections = 3,
 		.request_bytes = 1 << 20, .request_instances = 16,
 		.instance_bytes = 200000, .instance_limit_name = "the fake takes" };
+	d->rate = rate_new();
 	*ret = d;
 	return 0;
 }
 
-void destination_close(struct destination *d) { free(d); }
+void
+destination_close(struct destination *d)
+{
+	rate_free(d->rate);
+	free(d);
+}
+
 const char *destination_name(const struct destination *d) { return d->name; }
 const char *destination_type(const struct destination *d) { (void)d; return "fake"; }
 void destination_cancel(struct destination *d) { (void)d; cloud.canceled = true; }
@@ -136,6 +144,42 @@ destination_probe(struct destination *d, struct destination_result *ret)
 	cloud.probes++;
 	ret->health = cloud.health == DESTINATION_BUSY ? DESTINATION_UP : cloud.health;
 }
+
+int
+destination_verify(struct destination *d, struct destination_look *looks, size_t n,
+    bool bytes, struct destination_result *ret)
+{
+	(void)d;
+	(void)looks;
+	(void)n;
+	(void)bytes;
+	(void)ret;
+	return -ENOTSUP;
+}
+
+int
+destination_remove(struct destination *d, const struct spool_instance *in,
+    struct destination_result *ret)
+{
+	(void)d;
+	(void)in;
+	(void)ret;
+	return -ENOTSUP;
+}
+
+void
+destination_tend(struct destination *d, destination_settle_fn *settle, void *arg,
+    struct destination_result *ret, int64_t *ret_next_ms)
+{
+	(void)d;
+	(void)settle;
+	(void)arg;
+	ret->health = DESTINATION_UP;
+	*ret_next_ms = CLOCK_NEVER;
+}
+
+void destination_describe(struct destination *d, struct buf *b) { (void)d; (void)b; }
+struct rate *destination_rate(struct destination *d) { return d->rate; }
 
 static void
 set_health(enum destination_health h)
