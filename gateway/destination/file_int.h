@@ -20,9 +20,17 @@ uint64_t instance_file_length(const struct instance_file *f);
 ssize_t	 instance_file_read(struct instance_file *f, uint64_t at, void *data,
     size_t len);
 /* SHA-256 of a part, in lower hex. The whole also verifies the spool's checksum
- * (invariant 11): -EUCLEAN. */
+ * (invariant 11): -EUCLEAN. It is read for it once: both are kept. */
 int	 instance_file_sha256(struct instance_file *f, uint64_t at, uint64_t len,
     char ret[static 65]);
+/* The same of the whole and of all its parts of that size in one go, so what S3
+ * verifies by a part's hash is what the checksum was right for. */
+int	 instance_file_prepare(struct instance_file *f, uint64_t part);
+/* The first error of reading our own bytes, else 0. */
+int	 instance_file_error(const struct instance_file *f);
+
+/* Of anything else. */
+void	 sha256_hex(const void *data, size_t len, char ret[static 65]);
 
 DEFINE_CLEANUP(struct instance_file, instance_file_close)
 

@@ -28,6 +28,8 @@ struct s3_options {
 	const struct config_proxy *proxy;
 	struct rate *rate;
 	int64_t	    stall_timeout_ms;
+	uint64_t    part_size;	/* 0: S3_PART */
+	const char *prefix;	/* what rights are wanted for, in words; NULL: all */
 };
 int  s3_open(const struct s3_options *opt, struct s3 **ret, struct buf *why);
 void s3_cancel(struct s3 *s);
@@ -38,7 +40,9 @@ enum s3_said {
 	S3_EXISTS,	/* 412: the key is taken */
 	S3_ABSENT,	/* 404: no such key */
 	S3_REFUSED,	/* for this object's own sake; `why` says it */
-	S3_FAILED,	/* the result's health and reason say it */
+	S3_FAILED,	/* the result's health and reason say it. UP: a sink gave up, or
+			 * the object is no longer owed */
+	S3_UNREADABLE,	/* our own bytes: instance_file_error() */
 };
 
 struct s3_object {
@@ -53,8 +57,9 @@ struct s3_object {
 	uint64_t    instance;
 	const char *destination;
 };
-/* In one request below S3_PART, else in parts, resumed from the note. why: of
- * S3_REFUSED. ret->bytes counts up what left. */
+/* In one request below the part size, else in parts, resumed from the note. why: of
+ * S3_REFUSED. ret->bytes counts up what left. Where the server knows no conditions
+ * only_new asks first. */
 enum s3_said s3_put(struct s3 *s, const struct s3_object *o,
     struct destination_result *ret, char *why, size_t why_size);
 /* Small texts: manifests, probes. */
@@ -73,7 +78,7 @@ enum s3_said s3_delete(struct s3 *s, const char *const *keys, size_t n,
 /* Parts of an upload that was given up. */
 enum s3_said s3_abort(struct s3 *s, const char *key, const char *upload_id,
     struct destination_result *ret);
-typedef int s3_list_fn(void *arg, const char *key, uint64_t length);
+typedef int s3_list_fn(void *arg, const char *key, uint64_t length);	/* not 0: ends */
 enum s3_said s3_list(struct s3 *s, const char *prefix, s3_list_fn *fn, void *arg,
     struct destination_result *ret);
 /* Is the bucket there, in this region, and ours? */
