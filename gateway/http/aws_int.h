@@ -32,6 +32,10 @@ struct sigv4_text {
 int  sigv4_prepare(const char *algorithm, const struct http_signing *s,
     const struct http_header *more, size_t n_more, struct sigv4_text *ret);
 void sigv4_text_free(struct sigv4_text *t);
+/* Of a text under the key that the scope's parts make: hex digits. */
+#define SIGV4_SIGNATURE_SIZE 65
+int  sigv4_signature(const struct aws_keys *k, const char *scope,
+    const char *to_sign, char ret[static SIGV4_SIGNATURE_SIZE]);
 
 /* What an answer of an AWS service says about who we are; code as in
  * x-amzn-errortype, JSON's __type or code, or XML's Code. */
