@@ -318,6 +318,7 @@ struct add_op {
 	const struct store_place *place;
 	const struct dicom_head	 *desc;
 	const char		 *assume_charset;
+	const char		 *to;
 	bool			  check;
 	uint64_t		  compared;
 	bool			  raced;	/* somebody was first: look again */
@@ -343,8 +344,13 @@ apply_add(struct spool *sp, void *arg)
 	}
 	if (r < 0 && r != -ENOENT)
 		return r;
-	return index_add(sp->ix, op->rec, op->place, op->desc, op->assume_charset,
+	r = index_add(sp->ix, op->rec, op->place, op->desc, op->assume_charset,
 	    op->check, &study, &op->version);
+	if (r == 0 && op->to != NULL)
+		r = index_route(sp->ix, op->rec->id, &op->to, 1);
+	if (r == 0 && op->to != NULL)
+		r = route_log(sp, &(struct spool_routing){ op->rec->id, &op->to, 1 });
+	return r;
 }
 
 /* Bytes down, row in. 0, -EAGAIN (raced), or the error. */
@@ -355,7 +361,8 @@ commit_new(struct spool_put *put, bool check, struct spool_receipt *ret)
 	struct store_place at;
 	struct record rec;
 	struct add_op op = { .rec = &rec, .place = &at, .desc = &put->desc,
-		.assume_charset = put->head.assume_charset, .check = check,
+		.assume_charset = put->head.assume_charset, .to = put->head.to,
+		.check = check,
 		.compared = put->compared };
 	bool own = put->own != NULL;
 	int r;

@@ -88,6 +88,8 @@ struct spool_put_head {
 	uint16_t originator_id;
 	enum spool_priority priority;
 	char	 assume_charset[32 + 1];	/* for index and query only, or "" (rule 27) */
+	const char *to;		/* this destination alone, whatever the routes say, with
+				 * the commit; NULL: routed later. Outlives the put */
 };
 
 /* -ENOSPC below reserve, -EIO when the spool is suspect. */

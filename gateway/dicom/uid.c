@@ -2,7 +2,10 @@
  * begins with, and the pattern language of titles in the configuration.
  */
 #include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "gateway/dicom/uid.h"
 
@@ -111,4 +114,28 @@ dicom_glob_match(const char *pattern, const char *text)
 	while (*pattern == '*')
 		pattern++;
 	return *pattern == '\0';
+}
+
+int
+dicom_uid_new(char ret[static DICOM_UID_MAX + 1])
+{
+	unsigned __int128 v;
+	uint8_t uuid[16];
+	char digits[40];
+	size_t n = sizeof(digits);
+
+	if (getrandom(uuid, sizeof(uuid), 0) != (ssize_t)sizeof(uuid))
+		return -EIO;
+	uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40);	/* RFC 4122: version 4 */
+	uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
+	v = 0;
+	for (size_t i = 0; i < sizeof(uuid); i++)
+		v = v << 8 | uuid[i];
+	digits[--n] = '\0';
+	do {
+		digits[--n] = (char)('0' + (int)(v % 10));
+		v /= 10;
+	} while (v > 0);
+	(void)snprintf(ret, DICOM_UID_MAX + 1, "2.25.%s", digits + n);
+	return 0;
 }

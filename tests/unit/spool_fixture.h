@@ -122,13 +122,17 @@ make_object(struct buf *b, const char *study, const char *sop, size_t pixels, ui
 	assert_int_equal(buf_error(b), 0);
 }
 
+/* The destination that objects are stored for; NULL: routes decide. */
+static const char *stored_for;
+
 static int
 store_as(struct spool *sp, const char *syntax, const char *sop, const struct buf *obj,
     struct spool_receipt *ret)
 {
 	struct spool_origin from = { "CT1", "CAUSEWAY", "10.0.0.1" };
 	struct spool_source *src = spool_source_open(sp, &from);
-	struct spool_put_head head = { .sop_class = CT, .priority = SPOOL_NORMAL };
+	struct spool_put_head head = { .sop_class = CT, .priority = SPOOL_NORMAL,
+		.to = stored_for };
 	struct dicom_head_reader *hr;
 	struct spool_put *put;
 	int r, h = 0;
