@@ -321,6 +321,13 @@ call_on(struct http_connection *conn, const struct http_request *req,
 	}
 }
 
+int64_t
+http_client_now_ms(const struct http_client *c)
+{
+	(void)c;
+	return clock_wall_ms();
+}
+
 static int
 outcome_errno(const struct http_reply *r)
 {

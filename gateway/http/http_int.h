@@ -21,6 +21,7 @@
 #include "gateway/http/http.h"
 
 #define HTTP_SECRET_MAX	  (16u << 10)	/* bytes of a secret file */
+#define SECRET_TEXT_MAX	  (256u << 10)	/* of one with several lines */
 #define HTTP_HEADERS_MAX  16
 #define HTTP_SOCKETS_MAX  8
 
@@ -65,6 +66,10 @@ void secret_close(struct secret_file *s);
 int  secret_get(struct secret_file *s, bool force, char **ret, struct buf *why);
 void secret_free(char *text);	/* wiped; takes NULL */
 const char *secret_path(const struct secret_file *s);
+/* A file of several lines that holds secrets; NUL-terminated. Wipe it. */
+int  secret_read(const char *path, char **ret, size_t *ret_len, struct buf *why);
+/* Warns in why when all may read it; NULL and what is not there: nothing. */
+void secret_warn(const char *path, struct buf *why);
 
 DEFINE_CLEANUP(char, secret_free)
 DEFINE_CLEANUP(struct secret_file, secret_close)
@@ -126,6 +131,9 @@ struct http_client {
 	struct http_connection *idle;	/* guarded by mu; last used first */
 	struct http_connection *all;	/* guarded by mu */
 };
+
+/* Wall time as this service has it: ours, corrected from its answers. */
+int64_t http_client_now_ms(const struct http_client *c);
 
 /* ---- transfer.c: one attempt on one connection --------------------------- */
 

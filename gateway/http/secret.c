@@ -12,6 +12,7 @@
 
 #include "gateway/base/fdio.h"
 #include "gateway/http/http_int.h"
+#include "gateway/http/watch_int.h"
 
 struct secret_file {
 	char	       *path;
@@ -25,15 +26,6 @@ refuse(struct buf *why, const char *path, const char *what, int error)
 {
 	(void)buf_printf(why, "%s: %s", path, what);
 	return error;
-}
-
-static bool
-stat_same(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
-	    a->st_size == b->st_size &&
-	    a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-	    a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 static int
@@ -53,32 +45,74 @@ check_text(const char *path, char *text, size_t len, struct buf *why)
 }
 
 static int
-read_file(const char *path, char **ret, struct stat *ret_st, struct buf *why)
+read_bytes(const char *path, size_t max, char **ret, size_t *ret_len,
+    struct stat *ret_st, struct buf *why)
 {
-	AUTO(cleanup_secret_free) char *text = NULL;
 	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
+	AUTO_FREE char *text = NULL;
 	ssize_t n;
 	int r;
 
-	if (fd < 0 || fstat(fd, &st) < 0) {
+	if (fd < 0 || fstat(fd, ret_st) < 0) {
 		r = -errno;
 		return refuse(why, path, strerror(-r), r);
 	}
-	if (!S_ISREG(st.st_mode))
+	if (!S_ISREG(ret_st->st_mode))
 		return refuse(why, path, "is no file", -EINVAL);
-	text = xcalloc(1, HTTP_SECRET_MAX + 2);
-	n = fdio_pread(fd, text, HTTP_SECRET_MAX + 1, 0);
+	text = xcalloc(1, max + 2);
+	n = fdio_pread(fd, text, max + 1, 0);
 	if (n < 0)
 		return refuse(why, path, strerror((int)-n), (int)n);
-	if (n > (ssize_t)HTTP_SECRET_MAX)
+	if (n > (ssize_t)max) {
+		explicit_bzero(text, max + 1);
 		return refuse(why, path, "is too long for a secret", -EFBIG);
-	r = check_text(path, text, (size_t)n, why);
+	}
+	*ret = TAKE_PTR(text);
+	*ret_len = (size_t)n;
+	return 0;
+}
+
+static void
+warn_readable(const char *path, const struct stat *st, struct buf *why)
+{
+	if ((st->st_mode & S_IROTH) != 0)
+		(void)buf_printf(why, "%s%s: everybody on this machine may read it: "
+		    "chmod o-r", why->len > 0 ? "; " : "", path);
+}
+
+static int
+read_file(const char *path, char **ret, struct stat *ret_st, struct buf *why)
+{
+	AUTO(cleanup_secret_free) char *text = NULL;
+	struct stat st;
+	size_t len;
+	int r;
+
+	r = read_bytes(path, HTTP_SECRET_MAX, &text, &len, &st, why);
+	if (r == 0)
+		r = check_text(path, text, len, why);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(text);
 	*ret_st = st;
 	return 0;
+}
+
+int
+secret_read(const char *path, char **ret, size_t *ret_len, struct buf *why)
+{
+	struct stat st;
+
+	return read_bytes(path, SECRET_TEXT_MAX, ret, ret_len, &st, why);
+}
+
+void
+secret_warn(const char *path, struct buf *why)
+{
+	struct stat st;
+
+	if (path != NULL && stat(path, &st) == 0)
+		warn_readable(path, &st, why);
 }
 
 int
@@ -92,9 +126,7 @@ secret_open(const char *path, struct secret_file **ret, struct buf *why)
 	r = read_file(path, &text, &st, why);
 	if (r < 0)
 		return r;
-	if ((st.st_mode & S_IROTH) != 0)
-		(void)buf_printf(why, "%s: everybody on this machine may read it: "
-		    "chmod o-r", path);
+	warn_readable(path, &st, why);
 	s = xcalloc(1, sizeof(*s));
 	s->path = xstrdup(path);
 	s->text = text;
@@ -123,7 +155,7 @@ secret_get(struct secret_file *s, bool force, char **ret, struct buf *why)
 	int r;
 
 	LOCK_SCOPE(&s->mu);
-	if (force || stat(s->path, &st) < 0 || !stat_same(&st, &s->st)) {
+	if (force || stat(s->path, &st) < 0 || !watch_same(&st, &s->st)) {
 		r = read_file(s->path, &text, &st, why);
 		if (r < 0)
 			return r;

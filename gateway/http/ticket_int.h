@@ -31,7 +31,11 @@ void ticket_cancel(struct ticket *t);
 int  ticket_take(struct ticket *t, void **ret_value, uint64_t *ret_generation,
     struct buf *why);
 void ticket_give(struct ticket *t, void *value);
-/* That one was refused as expired: true when a newer one was or can be fetched. */
+/* That one was refused as expired: true when a newer one was or can be fetched. A
+ * fresh one that was fetched for this reason is not doubted for a while. */
 bool ticket_refused(struct ticket *t, uint64_t generation);
+/* What it is fetched from changed: the next to come fetches, whatever failed
+ * before. keep: if that fails, the old one serves on until its end. */
+void ticket_renew(struct ticket *t, bool keep);
 
 #endif

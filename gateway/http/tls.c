@@ -15,6 +15,7 @@
 #include <openssl/x509v3.h>
 
 #include "gateway/http/http_int.h"
+#include "gateway/http/pem_int.h"
 
 static int seen_index = -1;
 
@@ -145,31 +146,6 @@ tls_watch(SSL_CTX *ctx, struct tls_seen *seen)
 	return 0;
 }
 
-struct passphrase {
-	const char *file;
-	struct buf *why;
-};
-
-static int
-give_passphrase(char *buf, int size, int writing, void *arg)
-{
-	struct passphrase *p = arg;
-	AUTO(cleanup_secret_close) struct secret_file *file = NULL;
-	AUTO(cleanup_secret_free) char *text = NULL;
-	size_t len;
-
-	(void)writing;
-	if (p->file == NULL || size <= 0 ||
-	    secret_open(p->file, &file, p->why) < 0 ||
-	    secret_get(file, false, &text, p->why) < 0)
-		return -1;
-	len = strlen(text);
-	if (len > (size_t)size)
-		return -1;
-	memcpy(buf, text, len);
-	return (int)len;
-}
-
 static int
 refuse_file(struct buf *why, const char *file, const char *what)
 {
@@ -185,7 +161,7 @@ refuse_file(struct buf *why, const char *file, const char *what)
 int
 tls_load_certificate(SSL_CTX *ctx, const struct tls_files *f, struct buf *why)
 {
-	struct passphrase p = { .file = f->passphrase, .why = why };
+	struct pem_passphrase p = { .file = f->passphrase, .why = why };
 	const char *key = f->key != NULL ? f->key : f->certificate;
 	int ok;
 
@@ -193,7 +169,7 @@ tls_load_certificate(SSL_CTX *ctx, const struct tls_files *f, struct buf *why)
 	if (SSL_CTX_use_certificate_chain_file(ctx, f->certificate) != 1)
 		return refuse_file(why, f->certificate,
 		    "holds no certificate in PEM form");
-	SSL_CTX_set_default_passwd_cb(ctx, give_passphrase);
+	SSL_CTX_set_default_passwd_cb(ctx, pem_give_passphrase);
 	SSL_CTX_set_default_passwd_cb_userdata(ctx, &p);
 	ok = SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM);
 	SSL_CTX_set_default_passwd_cb(ctx, NULL);
