@@ -167,8 +167,9 @@ static const struct sigv4_vector generic_vectors[] = {
 	    "GET", "/", "",
 	    false,
 	    {
-		{ "x-amz-security-token", "6e86291e8372ff2a2260956d9b8aae1d763fbf315fa00fa31553b73ebf1942"
-	    "67" } },
+		{ "x-amz-security-token",
+		    "6e86291e8372ff2a2260956d9b8aae1d763fbf315fa00fa31553b73ebf1942"
+		    "67" } },
 	    "07ec1639c89043aa0e3e2de82b96708f198cceab042d4a97044c66dd9f74e7f8" },
 	{ "get-vanilla",
 	    "GET", "/", "",
@@ -201,12 +202,13 @@ static const struct sigv4_vector generic_vectors[] = {
 	    "POST", "/", "",
 	    false,
 	    {
-		{ "x-amz-security-token", "AQoDYXdzEPT//////////wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZ"
-	    "TwdQWLWsKWHGBuFqwAeMicRXmxfpSPfIeoIYRqTflfKD8YUuwthAx7mSEI/qkP"
-	    "pKPi/kMcGdQrmGdeehM4IC1NtBmUpp2wUE8phUZampKsburEDy0KPkyQDYwT7W"
-	    "Z0wq5VSXDvp75YU9HFvlRd8Tx6q6fE8YQcHNVXAkiY9q6d+xo0rKwT38xVqr7Z"
-	    "D0u0iPPkUL64lIZbqBAz+scqKmlzm8FDrypNC9Yjc8fPOLn9FX9KSYvKTr4rvx"
-	    "3iSIlTJabIQwj2ICCR/oLxBA==" } },
+		{ "x-amz-security-token",
+		    "AQoDYXdzEPT//////////wEXAMPLEtc764bNrC9SAPBSM22wDOk4x4HIZ8j4FZ"
+		    "TwdQWLWsKWHGBuFqwAeMicRXmxfpSPfIeoIYRqTflfKD8YUuwthAx7mSEI/qkP"
+		    "pKPi/kMcGdQrmGdeehM4IC1NtBmUpp2wUE8phUZampKsburEDy0KPkyQDYwT7W"
+		    "Z0wq5VSXDvp75YU9HFvlRd8Tx6q6fE8YQcHNVXAkiY9q6d+xo0rKwT38xVqr7Z"
+		    "D0u0iPPkUL64lIZbqBAz+scqKmlzm8FDrypNC9Yjc8fPOLn9FX9KSYvKTr4rvx"
+		    "3iSIlTJabIQwj2ICCR/oLxBA==" } },
 	    "85d96828115b5dc0cfc3bd16ad9e210dd772bbebba041836c64533a82be05ead" },
 	{ "post-vanilla-empty-query-value",
 	    "POST", "/", "Param1=value1",
@@ -229,8 +231,9 @@ static const struct sigv4_vector generic_vectors[] = {
 	    {
 		{ "Content-Type", "application/x-www-form-urlencoded; charset=utf-8" },
 		{ "Content-Length", "13" },
-		{ "x-amz-content-sha256", "9095672bbd1f56dfc5b65f3e153adc8731a4a654192329106275f4c7b24d0b"
-	    "6e" } },
+		{ "x-amz-content-sha256",
+		    "9095672bbd1f56dfc5b65f3e153adc8731a4a654192329106275f4c7b24d0b"
+		    "6e" } },
 	    "328d1b9eaadca9f5818ef05e8392801e091653bafec24fcab71e7344e7f51422" },
 	{ "post-x-www-form-urlencoded",
 	    "POST", "/", "",
@@ -238,8 +241,9 @@ static const struct sigv4_vector generic_vectors[] = {
 	    {
 		{ "Content-Type", "application/x-www-form-urlencoded" },
 		{ "Content-Length", "13" },
-		{ "x-amz-content-sha256", "9095672bbd1f56dfc5b65f3e153adc8731a4a654192329106275f4c7b24d0b"
-	    "6e" } },
+		{ "x-amz-content-sha256",
+		    "9095672bbd1f56dfc5b65f3e153adc8731a4a654192329106275f4c7b24d0b"
+		    "6e" } },
 	    "d3875051da38690788ef43de4db0d8f280229d82040bfac253562e56c3f20e0b" },
 };
 
