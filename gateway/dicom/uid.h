@@ -30,7 +30,7 @@
 int dicom_trim(const void *src, size_t len, char *dst, size_t dst_size);
 
 /* A UUID of random numbers below 2.25 (PS3.5 B.2). -EIO: there are none. */
-int  dicom_uid_new(char ret[static DICOM_UID_MAX + 1]);
+int  dicom_uid_new(char ret[DICOM_UID_MAX + 1]);
 bool dicom_uid_ok(const char *uid);	   /* well-formed by PS3.5 9.1 */
 bool dicom_uid_tolerable(const char *uid); /* 1..64 printable, no space (rule 15) */
 bool dicom_title_ok(const char *title);	   /* 1..16 printable ASCII, no backslash */
