@@ -117,7 +117,7 @@ dicom_glob_match(const char *pattern, const char *text)
 }
 
 int
-dicom_uid_new(char ret[static DICOM_UID_MAX + 1])
+dicom_uid_new(char ret[DICOM_UID_MAX + 1])
 {
 	unsigned __int128 v;
 	uint8_t uuid[16];
