@@ -14,15 +14,19 @@
  *     durable in the new place before the row says so.
  *  3. Names of files derive from our own ids; no string from the wire becomes a
  *     path, a command or an unescaped log byte.
- *  4. The index can be rebuilt: instances from their records, obligations from the
- *     settle log, which is synced before the index commit that relies on it. What
- *     has bytes and no row is adopted; a row without bytes is reported.
+ *  4. The index can be rebuilt: instances from their records, obligations and jobs
+ *     from the settle log, which is synced before the index commit that relies on
+ *     it. What has bytes and no row is adopted; a row without bytes is reported.
+ *     Only notes are nowhere else: what they save is work.
  *  5. A delivery leaves `owed` only by confirmation of that version or by a named
- *     command; per destination and UID versions go in order of arrival. Refused
- *     sets aside: it deletes nothing and does not block a later version.
+ *     command; per destination and UID versions go in order of arrival, one at a
+ *     time. Refused sets aside: it deletes nothing and does not block a later
+ *     version. `sent` has not left `owed`: it has a live job, and when that ends
+ *     without a verdict it is owed again, to be asked for first. Only that job's
+ *     verdict, or one that names no job, settles it.
  *  6. Deleting is: log `expunged` and commit it, free the bytes, sync; what is
- *     expunged is never adopted. Nothing owed, refused, pending or unrouted is
- *     freed.
+ *     expunged is never adopted. Nothing owed, sent, refused, pending or unrouted
+ *     is freed.
  *  7. A failed fdatasync is final. On an object of its own: A7xx, its bytes are
  *     abandoned. On index, segment, log or directory: the spool is suspect, nothing
  *     is promised any more, the process ends and the index is rebuilt.
