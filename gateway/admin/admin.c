@@ -139,7 +139,7 @@ make_loop(struct admin *a)
 	evhttp_set_timeout(a->http, IDLE_SECONDS);
 	evhttp_set_bevcb(a->http, make_connection, NULL);
 	evhttp_set_gencb(a->http, handle_request, a);
-	return 0;
+	return admin_errands_new(a);
 }
 
 int
@@ -190,8 +190,10 @@ admin_start(struct admin *a)
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
 	e = pthread_create(&a->thread, NULL, run_thread, a);
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
 	a->running = e == 0;
+	if (e == 0)
+		e = -admin_errands_start(a);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return -e;
 }
 
@@ -200,6 +202,7 @@ admin_stop(struct admin *a)
 {
 	if (a == NULL || !a->running)
 		return;
+	admin_errands_stop(a);
 	(void)eventfd_write(a->stop_fd, 1);
 	(void)pthread_join(a->thread, NULL);
 	a->running = false;
@@ -214,6 +217,7 @@ admin_free(struct admin *a)
 	admin_socket_remove(a);
 	if (a->http != NULL)
 		evhttp_free(a->http);
+	admin_errands_free(a);
 	admin_sendings_free(a);
 	if (a->stop != NULL)
 		event_free(a->stop);

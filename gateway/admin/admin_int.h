@@ -8,13 +8,14 @@
  *   warning.c	what of the configuration people should know
  *   the others	the calls, by subject
  *
- * Everything here runs in the admin thread but admin_new/start/stop/free and
- * admin_config_warnings.
+ * Everything here runs in the admin thread but admin_new/start/stop/free,
+ * admin_config_warnings, and what an errand does.
  */
 #ifndef CW_ADMIN_ADMIN_INT_H
 #define CW_ADMIN_ADMIN_INT_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -26,6 +27,7 @@
 #include <jansson.h>
 
 #include "gateway/admin/admin.h"
+#include "gateway/base/queue.h"
 
 #define ADMIN_HEAD_MAX	   (16 * 1024)	/* bytes of a request's head */
 #define ADMIN_BODY_MAX	   (64 * 1024)
@@ -36,7 +38,23 @@
 #define ADMIN_PARTS	   2		/* `*` in a pattern */
 #define ADMIN_CALLERS_DAYS 1		/* refusals that `status` still shows */
 
+#define ADMIN_ERRAND_THREADS 2
+#define ADMIN_ERRANDS_MAX    16	/* that wait for a thread */
+
 struct sending;
+struct admin_errand;
+
+struct admin_errands {
+	struct queue *waiting;
+	pthread_t threads[ADMIN_ERRAND_THREADS];
+	unsigned  n_threads;
+	atomic_bool stopping;
+	int	  fd;		/* eventfd: something is done */
+	struct event *event;
+	pthread_mutex_t mu;
+	pthread_cond_t	hurry;	/* somebody hung up, or all ends */
+	STAILQ_HEAD(, admin_errand) done;	/* mu */
+};
 
 struct admin {
 	struct admin_options opt;
@@ -51,6 +69,7 @@ struct admin {
 	bool	  running;
 	int64_t	  started_ms, started_mono_ms;
 	LIST_HEAD(, sending) sendings;	/* files on their way */
+	struct admin_errands errands;
 };
 
 /* One request. A handler answers it exactly once (file.c: begins to). */
@@ -142,6 +161,23 @@ int  admin_socket_open(struct admin *a, int *ret_fd, struct buf *why);
 void admin_socket_remove(struct admin *a);
 int  admin_socket_actor(int fd, char actor[ADMIN_ACTOR_MAX]);
 
+/* ---- errand.c ---------------------------------------------------------- */
+
+/* In an errand's thread: the answer and its status (200 to begin with). */
+typedef json_t *admin_errand_fn(struct admin_errand *e, void *arg, int *ret_status);
+/* Answers the call later; takes arg, which is freed by free(). */
+void admin_errand_run(struct admin_call *c, admin_errand_fn *work, void *arg);
+/* Nobody waits for it any more. */
+bool admin_errand_gone(const struct admin_errand *e);
+/* Lets so much time pass; false: gone meanwhile. */
+bool admin_errand_wait(const struct admin_errand *e, int64_t ms);
+const char *admin_errand_actor(const struct admin_errand *e);
+const struct admin_options *admin_errand_options(const struct admin_errand *e);
+json_t *admin_errand_fail(int *ret_status, int status, const char *text);
+/* To be freed after the uploader has stopped. */
+int  admin_errands_new(struct admin *a), admin_errands_start(struct admin *a);
+void admin_errands_stop(struct admin *a), admin_errands_free(struct admin *a);
+
 /* ---- the calls --------------------------------------------------------- */
 
 admin_handler_fn admin_get_version, admin_get_status, admin_get_metrics;
@@ -149,6 +185,7 @@ admin_handler_fn admin_get_studies, admin_get_study, admin_get_instances;
 admin_handler_fn admin_post_study, admin_post_destination, admin_post_reload;
 admin_handler_fn admin_get_destinations, admin_get_peers, admin_get_associations;
 admin_handler_fn admin_get_file;
+admin_handler_fn admin_post_verify, admin_post_test, admin_get_doctor;
 /* Connections are gone: what was being sent ends. */
 void admin_sendings_free(struct admin *a);
 

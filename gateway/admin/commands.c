@@ -24,6 +24,7 @@ static const struct verb {
 	{ "retry", SPOOL_RETRY, .on_destination = true, .one_destination = true,
 	    .nudge = true },
 	{ "resend", SPOOL_RESEND, .one_destination = true, .nudge = true },
+	{ "accept", SPOOL_ACCEPT, .one_destination = true },
 	{ "hold", SPOOL_HOLD, .on_destination = true },
 	{ "release", SPOOL_RELEASE, .on_destination = true, .nudge = true },
 	{ "priority", SPOOL_PRIORITY, .priority = true },

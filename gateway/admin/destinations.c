@@ -50,8 +50,9 @@ set_debt(json_t *o, const struct spool_debt *d)
 {
 	int64_t age = d->oldest_owed_ms == 0 ? 0 :
 	    (clock_wall_ms() - d->oldest_owed_ms) / 1000;
-	json_t *debt = json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:I}",
+	json_t *debt = json_pack("{s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:I}",
 	    "held", d->held, "owed", admin_json_u64(d->owed),
+	    "sent", admin_json_u64(d->sent),
 	    "owed_bytes", admin_json_u64(d->owed_bytes),
 	    "refused", admin_json_u64(d->refused),
 	    "delivered", admin_json_u64(d->delivered),

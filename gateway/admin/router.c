@@ -1,6 +1,6 @@
 /* router.c - which call is meant: the table, and matching a path against it.
  *
- * Adding a call is one line of admin_routes. `*` stands for one part of the
+ * Adding a call is one line of admin_routes; the first that fits counts. `*` stands for one part of the
  * path, which is decoded only after the path was cut at its slashes: what a part
  * says can never change where it ends.
  */
@@ -16,12 +16,15 @@ const struct admin_route admin_routes[] = {
 	{ EVHTTP_REQ_GET, "/v1/studies", admin_get_studies },
 	{ EVHTTP_REQ_GET, "/v1/studies/*", admin_get_study },
 	{ EVHTTP_REQ_GET, "/v1/studies/*/instances", admin_get_instances },
+	{ EVHTTP_REQ_POST, "/v1/studies/*/verify", admin_post_verify },
 	{ EVHTTP_REQ_POST, "/v1/studies/*/*", admin_post_study },
 	{ EVHTTP_REQ_GET, "/v1/instances/*/file", admin_get_file },
 	{ EVHTTP_REQ_GET, "/v1/destinations", admin_get_destinations },
+	{ EVHTTP_REQ_POST, "/v1/destinations/*/test", admin_post_test },
 	{ EVHTTP_REQ_POST, "/v1/destinations/*/*", admin_post_destination },
 	{ EVHTTP_REQ_GET, "/v1/peers", admin_get_peers },
 	{ EVHTTP_REQ_GET, "/v1/associations", admin_get_associations },
+	{ EVHTTP_REQ_GET, "/v1/doctor", admin_get_doctor },
 	{ EVHTTP_REQ_POST, "/v1/reload", admin_post_reload },
 	{ 0 },
 };

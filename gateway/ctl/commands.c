@@ -1,4 +1,4 @@
-/* commands.c - causewayctl retry, resend, hold, release, priority, drop, purge:
+/* commands.c - causewayctl retry, resend, accept, hold, release, priority, drop, purge:
  * one call each, and a sentence that says on which level it acted and on how much.
  */
 #include <string.h>
@@ -94,6 +94,13 @@ int
 ctl_resend(struct ctl *c)
 {
 	return run_verb(c, "resend", NULL, "deliveries are owed again", true);
+}
+
+int
+ctl_accept(struct ctl *c)
+{
+	return run_verb(c, "accept", NULL,
+	    "images that the cloud keeps apart count as delivered", true);
 }
 
 int

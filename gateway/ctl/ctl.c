@@ -24,6 +24,12 @@ const struct ctl_command ctl_commands[] = {
 	    CTL_OPT_TO | CTL_OPT_DESTINATION | CTL_OPT_REASON, ctl_retry },
 	{ "resend", "STUDY [--to DEST]", "send again what is still here", 1, 1,
 	    CTL_OPT_TO | CTL_OPT_REASON, ctl_resend },
+	{ "verify", "STUDY [--to DEST] [--bytes]",
+	    "ask the destinations whether they have all of it", 1, 1,
+	    CTL_OPT_TO | CTL_OPT_BYTES, ctl_verify },
+	{ "accept", "STUDY [--to DEST] [--reason R]",
+	    "count as delivered what the cloud keeps apart", 1, 1,
+	    CTL_OPT_TO | CTL_OPT_REASON, ctl_accept },
 	{ "hold", "STUDY | --destination DEST", "send nothing of it for now", 0, 1,
 	    CTL_OPT_DESTINATION | CTL_OPT_REASON, ctl_hold },
 	{ "release", "STUDY | --destination DEST", "end a hold", 0, 1,
@@ -43,6 +49,10 @@ const struct ctl_command ctl_commands[] = {
 	{ "associations", "", "who is connected now", 0, 0, 0, ctl_associations },
 	{ "destinations", "", "where images go, and what is owed there", 0, 0, 0,
 	    ctl_destinations },
+	{ "test", "DEST", "send a test object there, read it back, remove it", 1, 1,
+	    0, ctl_test },
+	{ "doctor", "", "look for what is in the way, here and at each destination",
+	    0, 0, 0, ctl_doctor },
 	{ "reload", "", "take a changed configuration over", 0, 0, 0, ctl_reload },
 	{ "salvage", "SPOOLDIR OUT",
 	    "images out of a bare spool, without the daemon", 2, 2, 0, ctl_salvage },
@@ -52,7 +62,7 @@ const struct ctl_command ctl_commands[] = {
 };
 
 enum { OPT_TO = 256, OPT_DESTINATION, OPT_STATE, OPT_PEER, OPT_SINCE, OPT_YES,
-	OPT_REASON, OPT_JSON };
+	OPT_REASON, OPT_JSON, OPT_BYTES };
 
 static const struct option long_options[] = {
 	{ "to", required_argument, NULL, OPT_TO },
@@ -63,6 +73,7 @@ static const struct option long_options[] = {
 	{ "yes", no_argument, NULL, OPT_YES },
 	{ "reason", required_argument, NULL, OPT_REASON },
 	{ "json", no_argument, NULL, OPT_JSON },
+	{ "bytes", no_argument, NULL, OPT_BYTES },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ 0 },
@@ -183,6 +194,8 @@ needed_option(int opt)
 	case OPT_SINCE:
 	case 'n':
 		return CTL_OPT_FILTER;
+	case OPT_BYTES:
+		return CTL_OPT_BYTES;
 	case OPT_YES:
 		return CTL_OPT_CONSENT;
 	case OPT_REASON:
@@ -229,6 +242,9 @@ take_option(struct ctl *c, int opt, const char *value)
 		break;
 	case OPT_SINCE:
 		c->since = value;
+		break;
+	case OPT_BYTES:
+		c->bytes = true;
 		break;
 	case OPT_YES:
 		c->yes = true;

@@ -31,6 +31,7 @@ enum { CTL_DONE, CTL_FAILED, CTL_USAGE };
 #define CTL_OPT_FILTER	    (1u << 2)	/* --state --peer --since -n */
 #define CTL_OPT_CONSENT	    (1u << 3)	/* --yes --reason */
 #define CTL_OPT_REASON	    (1u << 4)
+#define CTL_OPT_BYTES	    (1u << 5)
 
 struct ctl {
 	const char *socket;
@@ -38,7 +39,7 @@ struct ctl {
 	FILE	*out, *err;
 	/* What the command line says behind the command. */
 	const char *to, *destination, *state, *peer, *since, *reason;
-	bool	 yes;
+	bool	 yes, bytes;
 	unsigned limit;		/* 0: not said */
 	int	 n_words;
 	char   **words;
@@ -130,7 +131,8 @@ void ctl_wrap(FILE *out, const char *first, size_t indent, const char *text,
 int ctl_status(struct ctl *c), ctl_studies(struct ctl *c), ctl_show(struct ctl *c);
 int ctl_retry(struct ctl *c), ctl_resend(struct ctl *c), ctl_hold(struct ctl *c),
     ctl_release(struct ctl *c), ctl_priority(struct ctl *c), ctl_drop(struct ctl *c),
-    ctl_purge(struct ctl *c);
+    ctl_purge(struct ctl *c), ctl_accept(struct ctl *c);
+int ctl_verify(struct ctl *c), ctl_test(struct ctl *c), ctl_doctor(struct ctl *c);
 int ctl_export(struct ctl *c), ctl_salvage(struct ctl *c);
 int ctl_peers(struct ctl *c), ctl_destinations(struct ctl *c),
     ctl_associations(struct ctl *c), ctl_reload(struct ctl *c),

@@ -84,9 +84,12 @@ stow_health(const struct http_reply *r, struct destination_result *ret)
 			ret->retry_after_ms = r->retry_after_ms > STOW_RETRY_AFTER ?
 			    STOW_RETRY_AFTER : r->retry_after_ms;
 		break;
+	case HTTP_PROXY:
+		ret->proxy = true;
+		set_health(ret, DESTINATION_DOWN, r);
+		break;
 	case HTTP_UNREACHABLE:
 	case HTTP_TLS:
-	case HTTP_PROXY:
 	case HTTP_CREDENTIAL:
 		set_health(ret, DESTINATION_DOWN, r);
 		break;

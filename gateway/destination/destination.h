@@ -64,6 +64,8 @@ struct destination_item {
 
 struct destination_result {
 	enum destination_health health;
+	bool	 proxy;			/* DOWN: the proxy's doing, the destination was
+					 * not met */
 	int64_t	 retry_after_ms;	/* -1: none */
 	uint64_t bytes;			/* moved */
 	int64_t	 elapsed_ms;
