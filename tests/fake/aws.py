@@ -24,6 +24,8 @@ A system test begins so:
     cloud.store.list("hospital-in", "site7/")           # objects: .key .size .meta
     cloud.archive.find(aws.DATASTORE, uid=...)          # instances: .image_set ...
     cloud.archive.jobs(datastore=aws.DATASTORE)         # jobs, as JSON
+    cloud.place.path("pki", "ec.pem")                   # for Roles Anywhere: pki.py
+    rolesanywhere.TRUST_ANCHOR, .PROFILE, .ROLE
     cloud.keys.add("AKIA...", "secret", token="T", expires=cloud.place.now() + 60)
     cloud.s3.close(); cloud.s3.open()                   # it goes away, and is back
 
@@ -40,6 +42,8 @@ import base  # noqa: E402
 import dicomweb  # noqa: E402
 import healthimaging  # noqa: E402
 import imagesets  # noqa: E402
+import pki  # noqa: E402
+import rolesanywhere  # noqa: E402
 import s3  # noqa: E402
 import s3store  # noqa: E402
 import sigv4  # noqa: E402
@@ -68,12 +72,19 @@ class Aws:
         self.healthimaging = healthimaging.HealthImaging(
             self.place, self.keys, self.store, self.archive, **more)
         self.dicomweb = dicomweb.Dicomweb(self.place, self.keys, self.archive, **more)
-        self.services = [self.s3, self.healthimaging, self.dicomweb]
+        self.rolesanywhere = rolesanywhere.RolesAnywhere(
+            self.place, self.keys, anchors or [
+                os.path.join(pki.make(self.place.path("pki")), "anchor.pem")])
+        self.services = [self.s3, self.healthimaging, self.dicomweb,
+                         self.rolesanywhere]
 
     def described(self):
         return {**{service.name: service.url for service in self.services},
                 "ca": self.ca, "region": REGION, "datastore": DATASTORE,
-                "role": ROLE, "access_key": KEY, "secret_key": SECRET}
+                "role": ROLE, "access_key": KEY, "secret_key": SECRET,
+                "trust_anchor": rolesanywhere.TRUST_ANCHOR,
+                "profile": rolesanywhere.PROFILE,
+                "gateway_role": rolesanywhere.ROLE}
 
     def close(self):
         for service in self.services:

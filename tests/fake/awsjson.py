@@ -67,12 +67,12 @@ class AwsJson(base.Service):
         with self.place.lock:
             throttle = self.throttles.setdefault(request.operation, base.Throttle())
         throttle.take(rate, Fault("ThrottlingException", 429, "Rate exceeded"))
-        if "x-amz-content-sha256" in request.headers and \
-                not self.takes_bearer(request):
-            sigv4.verify(request, self.keys, "medical-imaging")
+        self.verify_early(request)
 
-    def takes_bearer(self, request):
-        return False
+    def verify_early(self, request):
+        """Where the header tells the body's hash."""
+        if "x-amz-content-sha256" in request.headers:
+            sigv4.verify(request, self.keys, "medical-imaging")
 
     def authenticate(self, request):
         """When the body is there: its hash is signed even where no header tells it."""

@@ -198,6 +198,10 @@ class Dicomweb(awsjson.AwsJson):
 
     # -- who asks
 
+    def verify_early(self, request):
+        if not self.takes_bearer(request):
+            super().verify_early(request)
+
     def takes_bearer(self, request):
         return request.header("authorization", "").startswith("Bearer ")
 

@@ -325,10 +325,10 @@ class S3(base.Service):
                    "Content-Type": "binary/octet-stream"}
         headers.update({n.title() if n == "content-type" else n: v
                         for n, v in found.meta.items() if n != "checksums"})
-        if request.header("x-amz-checksum-mode", "").upper() == "ENABLED":
-            headers.update(found.meta.get("checksums", {}))
         first, last = self.range_of(request, found.size)
         if first is None:
+            if request.header("x-amz-checksum-mode", "").upper() == "ENABLED":
+                headers.update(found.meta.get("checksums", {}))
             return Reply(200, self.store.pieces(found), headers)
         headers["Content-Range"] = "bytes %d-%d/%d" % (first, last, found.size)
         return Reply(206, self.store.pieces(found, first, last - first + 1), headers)
