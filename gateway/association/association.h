@@ -1,9 +1,11 @@
-/* association.h - DICOM associations over TCP and TLS; DCMTK behind C.
+/* association.h - DICOM associations over TCP and TLS, called and calling.
  *
  * The listener (main's event loop) accepts, keeps silent connections cheap and
  * within a budget per address, and hands a connection that has begun to speak to
  * a pool of threads. There the caller's service function runs with one `struct
- * assoc`, which belongs to that thread until the function returns.
+ * assoc`, which belongs to that thread until the function returns. assoc_open()
+ * calls a peer in the calling thread; from there on the same functions carry the
+ * messages, whoever called.
  *
  * Promises: no peer can hold up another, whatever it does or fails to do; every
  * wait has a CLOCK_MONOTONIC deadline; memory of an association is bounded by its
@@ -25,7 +27,7 @@
 #include "gateway/base/buf.h"
 #include "gateway/dicom/uid.h"
 
-/* ---- TLS of a listener -------------------------------------------------- */
+/* ---- TLS ---------------------------------------------------------------- */
 
 enum assoc_tls_profile { ASSOC_TLS_BCP195, ASSOC_TLS_LEGACY_AES };
 
@@ -41,6 +43,15 @@ struct assoc_tls;
  * (file, and whether it is the key, the passphrase, the chain). */
 int  assoc_tls_new(const struct assoc_tls_options *opt, struct assoc_tls **ret,
 	 struct buf *why);
+
+/* For calling. */
+struct assoc_tls_client_options {
+	const char *ca_file;		/* NULL: the system's store */
+	const char *certificate_file, *key_file, *key_passphrase_file; /* NULL: none */
+	enum assoc_tls_profile profile;
+};
+int  assoc_tls_new_client(const struct assoc_tls_client_options *opt,
+	 struct assoc_tls **ret, struct buf *why);
 struct assoc_tls *assoc_tls_ref(struct assoc_tls *t);
 void assoc_tls_unref(struct assoc_tls *t);
 
@@ -61,7 +72,9 @@ struct assoc_context {
 	bool	 has_role;
 };
 
-struct assoc_request {			/* A-ASSOCIATE-RQ; belongs to the assoc */
+/* A-ASSOCIATE-RQ; belongs to the assoc. Where we called it is what the peer says of
+ * itself in its answer, without contexts. */
+struct assoc_request {
 	char	 calling[DICOM_TITLE_MAX + 1], called[DICOM_TITLE_MAX + 1];
 	char	 address[48];		/* the peer's, from accept; IPv4 as such */
 	uint16_t port;
@@ -78,12 +91,14 @@ struct assoc_request {			/* A-ASSOCIATE-RQ; belongs to the assoc */
 };
 
 enum assoc_context_result {		/* PS3.8 table 9-18 */
-	ASSOC_ACCEPTED = 0, ASSOC_USER_REJECTED = 1,
+	ASSOC_ACCEPTED = 0, ASSOC_USER_REJECTED = 1, ASSOC_NO_REASON = 2,
 	ASSOC_ABSTRACT_UNSUPPORTED = 3, ASSOC_SYNTAXES_UNSUPPORTED = 4,
 };
 struct assoc_answer {
 	enum assoc_context_result result;
 	const char *syntax;		/* of the accepted one */
+	bool	 scp_role;		/* role selection: the one that calls may be
+					 * SCP, if it asked for it; not, it is SCU */
 };
 
 enum assoc_reject_result { ASSOC_REJECT_PERMANENT = 1, ASSOC_REJECT_TRANSIENT = 2 };
@@ -121,9 +136,77 @@ int  assoc_read(struct assoc *a, bool inside, struct assoc_pdv *ret);
 /* One message part: fragmented to the peer's maximum PDU, one write per PDU. */
 int  assoc_write(struct assoc *a, uint8_t context, bool command, const void *data,
 	 size_t len);
+/* The same piece by piece, a PDU each; len: at most assoc_part_max(), and even
+ * unless it is the last. */
+int  assoc_write_part(struct assoc *a, uint8_t context, bool command, bool last,
+	 const void *data, size_t len);
+size_t assoc_part_max(const struct assoc *a);
+/* Until something comes to be read: 1; 0: the deadline passed, and nothing is
+ * lost; else as for read. */
+int  assoc_wait(struct assoc *a, int64_t deadline_ms);
 int  assoc_release(struct assoc *a);	/* A-RELEASE-RP */
+/* A-RELEASE-RQ; what comes before the answer is read over. */
+int  assoc_request_release(struct assoc *a);
 void assoc_abort(struct assoc *a);
 const char *assoc_reason(const struct assoc *a);	/* of the last failure; "" */
+
+/* ---- whole messages ------------------------------------------------------ */
+
+struct dicom_command;
+
+/* The command set, and then its data set unless len is 0. */
+int  assoc_send_message(struct assoc *a, uint8_t context,
+	 const struct dicom_command *cmd, const void *data, size_t len);
+/* inside: an answer is due within message_ms. As assoc_read(). */
+int  assoc_read_command(struct assoc *a, bool inside, struct dicom_command *ret,
+	 uint8_t *ret_context);
+/* What follows a command; more than ret holds is read over and -EMSGSIZE. */
+int  assoc_read_dataset(struct assoc *a, uint8_t context, struct buf *ret);
+
+/* ---- calling -------------------------------------------------------------- */
+
+struct assoc_proposal {		/* a presentation context */
+	const char *abstract_syntax;
+	const char *const *syntaxes;
+	unsigned n_syntaxes;
+	bool	 has_role, scu_role, scp_role;	/* role selection; of all contexts of
+						 * an abstract syntax the first's */
+};
+struct assoc_call {		/* borrowed for the call */
+	const char *host;	/* a name or an address, IPv4 or IPv6 */
+	uint16_t port;
+	const char *calling, *called;
+	uint32_t max_pdu;	/* that we announce */
+	struct assoc_tls *tls;	/* for calling; NULL: plain. A reference is taken */
+	const char *tls_name;	/* that the certificate must bear; NULL: host; "*":
+				 * any, its issuer decides */
+	int64_t	 connect_ms;	/* name and TCP, all addresses together */
+	int64_t	 handshake_ms;	/* TLS and the answer to the request */
+	int64_t	 message_ms;	/* then: assoc_set_timeouts() */
+	int	 cancel_fd;	/* readable: every wait ends, -ECANCELED; -1: none */
+	unsigned n_proposals;	/* 1..ASSOC_CONTEXTS_MAX */
+	const struct assoc_proposal *proposals;
+};
+/* Blocks. why, for people, also says what to do: name, port, TLS, titles. Accepted
+ * though no context may be: see assoc_answers().
+ *   -EACCES	  rejected, and will be again (a title, a protocol)
+ *   -EAGAIN	  rejected for now
+ *   -EPROTO	  TLS failed, or what answers is not DICOM
+ *   -ECANCELED
+ *   other	  not reached (-ETIMEDOUT, -ECONNREFUSED, -EHOSTUNREACH, …) */
+int  assoc_open(const struct assoc_call *call, struct assoc **ret,
+	 struct buf *why);
+/* One for each proposal, in their order; an accepted one has a syntax that was
+ * proposed. */
+const struct assoc_answer *assoc_answers(const struct assoc *a);
+/* Of the proposal i: 1, 3, 5, … */
+static inline uint8_t
+assoc_context_id(unsigned i)
+{
+	return (uint8_t)(2 * i + 1);
+}
+/* Aborts unless it was released; takes NULL. */
+void assoc_close(struct assoc *a);
 
 /* ---- listening ---------------------------------------------------------- */
 

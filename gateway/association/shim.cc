@@ -267,6 +267,14 @@ is_accepted(const struct dul_answer *answers, size_t n, const char *abstract_syn
 	return false;
 }
 
+static DUL_SC_ROLE
+accepted_role(DUL_SC_ROLE proposed, bool scp)
+{
+	if (!scp || (proposed != DUL_SC_ROLE_SCP && proposed != DUL_SC_ROLE_SCUSCP))
+		return DUL_SC_ROLE_SCU;
+	return proposed;
+}
+
 static void
 add_answer(struct dul *d, const struct dul_answer *a, bool first)
 {
@@ -281,8 +289,9 @@ add_answer(struct dul *d, const struct dul_answer *a, bool first)
 	pc->result = a->result;
 	pc->proposedSCRole = proposed->proposedSCRole;
 	/* One role item per SOP class, whatever the number of its contexts. */
-	pc->acceptedSCRole = a->result == 0 && first ? DUL_SC_ROLE_SCU
-						     : DUL_SC_ROLE_DEFAULT;
+	pc->acceptedSCRole = a->result == 0 && first
+	    ? accepted_role(proposed->proposedSCRole, a->scp_role)
+	    : DUL_SC_ROLE_DEFAULT;
 	OFStandard::strlcpy(pc->abstractSyntax, proposed->abstractSyntax,
 	    sizeof(pc->abstractSyntax));
 	OFStandard::strlcpy(pc->acceptedTransferSyntax, a->syntax,
@@ -373,44 +382,6 @@ dul_reject(struct dul *d, unsigned result, unsigned source, unsigned reason)
 	OFCondition cond;
 
 	cond = DUL_RejectAssociationRQ(&d->assoc->DULassociation, &items, 0);
-	return conclude(d, cond);
-}
-
-int
-dul_write(struct dul *d, uint8_t context, bool command, bool last,
-    const void *data, size_t len)
-{
-	DUL_PDV pdv = { };
-	DUL_PDVLIST list = { };
-	OFCondition cond;
-
-	pdv.fragmentLength = len;
-	pdv.presentationContextID = context;
-	pdv.pdvType = command ? DUL_COMMANDPDV : DUL_DATASETPDV;
-	pdv.lastPDV = last;
-	pdv.data = const_cast<void *>(data);
-	list.count = 1;
-	list.pdv = &pdv;
-	cond = DUL_WritePDVs(&d->assoc->DULassociation, &list);
-	return conclude(d, cond);
-}
-
-int
-dul_take_release(struct dul *d)
-{
-	DUL_PDVLIST list = { };
-	OFCondition cond;
-
-	cond = DUL_ReadPDVs(&d->assoc->DULassociation, &list, DUL_BLOCK, 0);
-	return cond == DUL_PEERREQUESTEDRELEASE ? 0 : fail(d, cond);
-}
-
-int
-dul_release(struct dul *d)
-{
-	OFCondition cond;
-
-	cond = ASC_acknowledgeRelease(d->assoc);
 	return conclude(d, cond);
 }
 

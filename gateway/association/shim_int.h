@@ -1,7 +1,8 @@
-/* shim_int.h - DCMTK's upper layer (DUL) behind C: one association over a stream.
+/* shim_int.h - DCMTK's upper layer (DUL) behind C: the request of an association and
+ * the answer to it.
  *
- * Everything that can be C is in assoc.c and pdu.c; here is what must touch
- * DCMTK's types. A struct dul belongs to one thread. Functions return 0 or a
+ * Everything that can be C is in assoc.c, receive.c and pdu.c; here is what must
+ * touch DCMTK's types. A struct dul belongs to one thread. Functions return 0 or a
  * negative errno, and dul_reason() tells what DCMTK said.
  */
 #ifndef CW_ASSOCIATION_SHIM_INT_H
@@ -47,20 +48,13 @@ void dul_walk(struct dul *d,
 struct dul_answer {
 	uint8_t	    id, result;
 	const char *abstract_syntax, *syntax;	/* syntax: never NULL */
+	bool	    scp_role;	/* the requestor may be SCP, too, if it asks for it */
 };
 /* Storage extended negotiation is answered with level 2 for accepted contexts,
  * roles with "requestor is SCU" where SCU was proposed. */
 int dul_accept(struct dul *d, uint32_t max_pdu, const struct dul_answer *answers,
     size_t n);
 int dul_reject(struct dul *d, unsigned result, unsigned source, unsigned reason);
-
-/* One message part of at most one PDU's worth. */
-int dul_write(struct dul *d, uint8_t context, bool command, bool last,
-    const void *data, size_t len);
-/* The stream holds the header of an A-RELEASE-RQ. P-DATA-TF is not DCMTK's to
- * read: see assoc.c. */
-int dul_take_release(struct dul *d);
-int dul_release(struct dul *d);	/* A-RELEASE-RP */
 
 #ifdef __cplusplus
 }

@@ -44,7 +44,8 @@ struct stream {
 
 	SSL	*ssl;
 	struct assoc_tls *tls;
-	char	 subject[1024], reason[160];
+	char	 subject[1024], reason[400];
+	struct tls_verdict verdict;	/* of who calls */
 };
 
 struct stream *
@@ -134,7 +135,10 @@ explain_verdict(struct stream *s)
 	long verdict = SSL_get_verify_result(s->ssl);
 	size_t n = strlen(s->reason);
 
-	if (verdict != X509_V_OK)
+	if (s->verdict.text[0] != '\0')
+		(void)snprintf(s->reason, sizeof(s->reason), "%s",
+		    s->verdict.text);
+	else if (verdict != X509_V_OK)
 		(void)snprintf(s->reason + n, sizeof(s->reason) - n, "%s%s",
 		    n > 0 ? ": " : "", X509_verify_cert_error_string(verdict));
 }
@@ -159,12 +163,13 @@ wait_tls(struct stream *s, int ret)
 	}
 }
 
-int
-stream_handshake(struct stream *s, struct assoc_tls *tls)
+/* Takes the session. */
+static int
+shake_hands(struct stream *s, SSL *ssl, struct assoc_tls *tls)
 {
 	int r, e;
 
-	s->ssl = tls_session_new(tls);
+	s->ssl = ssl;
 	if (s->ssl == NULL)
 		return set_failed(s, -ENOMEM);
 	s->tls = assoc_tls_ref(tls);
@@ -172,7 +177,7 @@ stream_handshake(struct stream *s, struct assoc_tls *tls)
 		return set_failed(s, -ENOMEM);
 	for (;;) {
 		ERR_clear_error();
-		r = SSL_accept(s->ssl);
+		r = SSL_do_handshake(s->ssl);
 		if (r == 1)
 			break;
 		e = wait_tls(s, r);
@@ -182,6 +187,18 @@ stream_handshake(struct stream *s, struct assoc_tls *tls)
 	arm_quickack(s);
 	tls_peer_subject(s->ssl, s->subject, sizeof(s->subject));
 	return 0;
+}
+
+int
+stream_handshake(struct stream *s, struct assoc_tls *tls)
+{
+	return shake_hands(s, tls_session_new(tls), tls);
+}
+
+int
+stream_handshake_client(struct stream *s, struct assoc_tls *tls, const char *name)
+{
+	return shake_hands(s, tls_session_new_client(tls, name, &s->verdict), tls);
 }
 
 /* One read of whatever is there, first into data, the rest ahead into ours, which

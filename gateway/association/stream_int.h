@@ -32,6 +32,9 @@ void stream_set_cancel(struct stream *s, int on);
 
 /* Server side. A reference to tls is kept. */
 int stream_handshake(struct stream *s, struct assoc_tls *tls);
+/* The side that calls: the peer's certificate must bear that name. */
+int stream_handshake_client(struct stream *s, struct assoc_tls *tls,
+    const char *name);
 
 /* At least n bytes can be peeked at. -ECONNRESET also when the peer closed. */
 int	 stream_fill(struct stream *s, size_t n);

@@ -41,11 +41,6 @@ static const char legacy_ciphers[] =
     "ECDHE-RSA-AES256-SHA:ECDHE-RSA-AES128-SHA:DHE-RSA-AES256-SHA:"
     "DHE-RSA-AES128-SHA:AES256-SHA:AES128-SHA:@SECLEVEL=0";
 
-struct assoc_tls {
-	atomic_uint refs;
-	SSL_CTX	   *ctx;
-};
-
 void
 tls_last_error(char *dst, size_t size)
 {
@@ -81,7 +76,11 @@ tls_peer_subject(SSL *ssl, char *dst, size_t size)
 SSL *
 tls_session_new(struct assoc_tls *t)
 {
-	return SSL_new(t->ctx);
+	SSL *ssl = SSL_new(t->ctx);
+
+	if (ssl != NULL)
+		SSL_set_accept_state(ssl);
+	return ssl;
 }
 
 struct assoc_tls *
@@ -101,12 +100,10 @@ assoc_tls_unref(struct assoc_tls *t)
 	SSL_CTX_free(t->ctx);
 	free(t);
 }
-DEFINE_CLEANUP(struct assoc_tls, assoc_tls_unref)
 DEFINE_CLEANUP(EVP_PKEY, EVP_PKEY_free)
 
-/* Appends "FILE: what: OpenSSL's reason" and is -EINVAL. */
-static int
-explain(struct buf *why, const char *file, const char *what)
+int
+tls_explain_file(struct buf *why, const char *file, const char *what)
 {
 	char reason[160];
 
@@ -163,29 +160,29 @@ read_private_key(const char *file, char *passphrase)
 	return key;
 }
 
-static int
-load_key(SSL_CTX *ctx, const struct assoc_tls_options *opt, struct buf *why)
+int
+tls_load_key(SSL_CTX *ctx, const struct tls_files *files, struct buf *why)
 {
 	EVP_PKEY *key AUTO(cleanup_EVP_PKEY_free) = NULL;
 	AUTO_FREE char *passphrase = NULL;
 	int e;
 
-	e = read_passphrase(opt->key_passphrase_file, &passphrase, why);
+	e = read_passphrase(files->passphrase, &passphrase, why);
 	if (e < 0)
 		return e;
-	key = read_private_key(opt->key_file, passphrase);
+	key = read_private_key(files->key, passphrase);
 	if (passphrase != NULL)
 		OPENSSL_cleanse(passphrase, strlen(passphrase));
 	if (key == NULL)
-		return explain(why, opt->key_file, passphrase != NULL
+		return tls_explain_file(why, files->key, passphrase != NULL
 		    ? "no private key in PEM that this passphrase opens"
 		    : "no private key in PEM, or one that needs a passphrase");
-	if (SSL_CTX_use_certificate_chain_file(ctx, opt->certificate_file) != 1)
-		return explain(why, opt->certificate_file,
+	if (SSL_CTX_use_certificate_chain_file(ctx, files->certificate) != 1)
+		return tls_explain_file(why, files->certificate,
 		    "no certificate chain in PEM");
 	if (SSL_CTX_use_PrivateKey(ctx, key) != 1 ||
 	    SSL_CTX_check_private_key(ctx) != 1)
-		return explain(why, opt->key_file,
+		return tls_explain_file(why, files->key,
 		    "this key does not belong to the certificate");
 	return 0;
 }
@@ -199,7 +196,7 @@ load_trust(SSL_CTX *ctx, const struct assoc_tls_options *opt, struct buf *why)
 	if (opt->client_ca_file == NULL)
 		return 0;
 	if (SSL_CTX_load_verify_file(ctx, opt->client_ca_file) != 1)
-		return explain(why, opt->client_ca_file,
+		return tls_explain_file(why, opt->client_ca_file,
 		    "no certificates of authorities in PEM");
 	SSL_CTX_set_client_CA_list(ctx,
 	    SSL_load_client_CA_file(opt->client_ca_file));
@@ -210,13 +207,13 @@ load_trust(SSL_CTX *ctx, const struct assoc_tls_options *opt, struct buf *why)
 	lookup = X509_STORE_add_lookup(store, X509_LOOKUP_file());
 	if (lookup == NULL ||
 	    X509_load_crl_file(lookup, opt->crl_file, X509_FILETYPE_PEM) < 1)
-		return explain(why, opt->crl_file, "no revocation list in PEM");
+		return tls_explain_file(why, opt->crl_file, "no revocation list in PEM");
 	(void)X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
 	return 0;
 }
 
-static bool
-set_profile(SSL_CTX *ctx, enum assoc_tls_profile profile)
+bool
+tls_set_profile(SSL_CTX *ctx, enum assoc_tls_profile profile)
 {
 	bool legacy = profile == ASSOC_TLS_LEGACY_AES;
 
@@ -250,6 +247,8 @@ int
 assoc_tls_new(const struct assoc_tls_options *opt, struct assoc_tls **ret,
     struct buf *why)
 {
+	const struct tls_files files = { opt->certificate_file, opt->key_file,
+		opt->key_passphrase_file };
 	struct assoc_tls *t AUTO(cleanup_assoc_tls_unref) = NULL;
 	int e;
 
@@ -260,9 +259,9 @@ assoc_tls_new(const struct assoc_tls_options *opt, struct assoc_tls **ret,
 	t->ctx = SSL_CTX_new(TLS_server_method());
 	if (t->ctx == NULL)
 		return -ENOMEM;
-	if (!set_profile(t->ctx, opt->profile) || !set_resumption(t->ctx))
-		return explain(why, opt->certificate_file, "TLS profile");
-	e = load_key(t->ctx, opt, why);
+	if (!tls_set_profile(t->ctx, opt->profile) || !set_resumption(t->ctx))
+		return tls_explain_file(why, opt->certificate_file, "TLS profile");
+	e = tls_load_key(t->ctx, &files, why);
 	if (e < 0)
 		return e;
 	e = load_trust(t->ctx, opt, why);
