@@ -17,7 +17,12 @@ orders.json is {"config": {...}, "script": [...]}. config, with its defaults:
 
     "auth": null             "user:password" that must come (or "token:XYZ")
     "duplicates": "keep"     other bytes under a known UID: keep the old ones and
-                             say success; "overwrite"; "refuse": 409 with 0111H
+                             say success; "overwrite"; "refuse": 409; "refuse-all":
+                             even the same bytes
+    "refusal": 273           the failure reason of that (0111H)
+    "put": false             true: PUT stores, too, and replaces
+    "explicit": false        true: implicit VR is refused (C122H)
+    "page": 0                a query is answered with at most so many
     "delete": true           false: 405
     "format": "json"         or "xml": of STOW answers
     "prefix": ""             of all paths
@@ -63,7 +68,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import certs  # noqa: E402
 
 DEFAULTS = {"auth": None, "duplicates": "keep", "delete": True,
-            "format": "json", "prefix": "", "poison": [], "limit": 0}
+            "format": "json", "prefix": "", "poison": [], "limit": 0,
+            "refusal": 0x0111, "put": False, "explicit": False, "page": 0}
 
 
 class Gone(Exception):
@@ -463,7 +469,8 @@ class Connection:
         if not path.startswith(config["prefix"]):
             return 404, {}, b""
         path = path[len(config["prefix"]):]
-        if self.method == "POST" and re.match(r"/studies(/[^/?]+)?$", path):
+        if (self.method == "POST" or self.method == "PUT" and config["put"]) \
+                and re.match(r"/studies(/[^/?]+)?$", path):
             return self.stow(order, config, body)
         if "status" in order:
             return order["status"], {}, b""
@@ -472,7 +479,7 @@ class Connection:
         if match:
             return self.instance(config, match.group(1))
         if self.method == "GET":
-            return self.qido(path)
+            return self.qido(config, path)
         return 404, {}, b""
 
     def stow(self, order, config, body):
@@ -505,16 +512,22 @@ class Connection:
         known = self.cloud.instances.get(one.uid)
         failed, reason = chosen(said.get("fail", {}), one.uid, n)
         _, warning = chosen(said.get("warn", {}), one.uid, n)
-        if not failed and known is not None and known.file != one.file and \
-                config["duplicates"] == "refuse":
-            failed, reason = True, 0x0111
+        refused = config["duplicates"] == "refuse-all" or \
+            config["duplicates"] == "refuse" and known is not None and \
+            known.file != one.file
+        if not failed and known is not None and refused and \
+                self.method == "POST":
+            failed, reason = True, config["refusal"]
+        if config["explicit"] and one.syntax == "1.2.840.10008.1.2":
+            failed, reason = True, 0xc122
         both, _ = chosen(dict.fromkeys(said.get("both", [])), one.uid, n)
         omitted, _ = chosen(dict.fromkeys(said.get("omit", [])), one.uid, n)
         if not omitted and failed:
             lists["failed"].append((one.uid + pad, one.sop_class, reason))
         if not omitted and (both or not failed):
             lists["stored"].append((one.uid + pad, one.sop_class, warning))
-        keep = known is not None and config["duplicates"] == "keep"
+        keep = known is not None and config["duplicates"] == "keep" and \
+            self.method == "POST"
         if order.get("store", not failed) and not keep:
             self.cloud.instances[one.uid] = one
 
@@ -535,7 +548,7 @@ class Connection:
             b"\r\nContent-Type: application/dicom\r\n\r\n" + one.file +
             b"\r\n--" + boundary.encode() + b"--\r\n")
 
-    def qido(self, path):
+    def qido(self, config, path):
         match = re.match(r"/studies(?:/([^/?]+))?(?:/series/([^/?]+))?"
                          r"(/instances)?(?:\?(.*))?$", path)
         if match is None:
@@ -550,7 +563,9 @@ class Connection:
                      wanted.get("SOPInstanceUID", i.uid) == i.uid]
         if not instances:
             found = list({i.study: i for i in found}.values())
-        found = found[:int(wanted.get("limit", len(found)))]
+        found = found[int(wanted.get("offset", 0)):]
+        found = found[:min(int(wanted.get("limit", len(found))),
+                           config["page"] or len(found))]
         if not found:
             return 204, {}, b""
         return 200, {"Content-Type": "application/dicom+json"}, json.dumps([

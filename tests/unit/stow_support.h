@@ -193,7 +193,7 @@ static const struct config *stow_config;
 static inline void
 use_real_kinds(void)
 {
-	static const struct config_kind *d[8], *c[8];
+	static const struct config_kind *d[32], *c[32];
 
 	for (size_t i = 0; destination_kinds()[i] != NULL; i++)
 		d[i] = &destination_kinds()[i]->config;

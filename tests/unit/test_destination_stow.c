@@ -303,6 +303,20 @@ test_options_and_limits(void **state)
 	close_destination(d);
 }
 
+static void
+test_limits_of_a_flavor(void **state)
+{
+	struct destination *d = open_destination("https://localhost:1/v2",
+	    ", flavor: azure, max_request: 10GiB");
+	const struct destination_limits *lim = destination_limits(d);
+
+	(void)state;
+	assert_true(lim->instance_bytes < UINT64_C(4000000000));
+	assert_true(lim->request_bytes <= lim->instance_bytes);
+	assert_non_null(strstr(lim->instance_limit_name, "4 GB"));
+	close_destination(d);
+}
+
 static int
 set_up(void **state)
 {
@@ -334,6 +348,7 @@ main(void)
 		cmocka_unit_test_setup(test_health_without_an_answer, forget),
 		cmocka_unit_test_setup(test_probe, forget),
 		cmocka_unit_test_setup(test_options_and_limits, forget),
+		cmocka_unit_test_setup(test_limits_of_a_flavor, forget),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
