@@ -160,7 +160,7 @@ check:
 
 # Also what needs more than packages: it is skipped by make check.
 check-all:
-	@packaging/install-deps check
+	@packaging/install-deps check check-all
 	+@CAUSEWAY_CHECK_ALL=1 tests/run
 
 unit:
