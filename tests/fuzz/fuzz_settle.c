@@ -19,7 +19,8 @@ take_line(void *arg, const struct settle_entry *e, const char *line, size_t len)
 
 	if (e != NULL)
 		*n += strlen(e->reason) + strlen(e->actor) +
-		    strlen(e->destination) + strlen(e->study);
+		    strlen(e->destination) + strlen(e->study) +
+		    strlen(e->remote);
 	*n += len > 0 ? (size_t)line[len - 1] : 0;
 	return 0;
 }
@@ -47,7 +48,7 @@ try_text(const uint8_t *data, size_t size)
 	char text[201] = "";
 	struct settle_entry e = { .verb = SETTLE_DELIVERY, .id = 1,
 		.destination = text, .study = text, .actor = text,
-		.reason = text }, back;
+		.reason = text, .remote = text }, back;
 
 	memcpy(text, data, size < sizeof(text) - 1 ? size : sizeof(text) - 1);
 	assert(settle_line_encode(&e, &line) == 0);
@@ -59,6 +60,7 @@ try_text(const uint8_t *data, size_t size)
 	assert(strcmp(back.study, text) == 0);
 	assert(strcmp(back.actor, text) == 0);
 	assert(strcmp(back.reason, text) == 0);
+	assert(strcmp(back.remote, text) == 0);
 	buf_free(&line);
 }
 

@@ -1,7 +1,8 @@
 /* test_spool_faults.c - the whole life of a spool on a disk that fails.
  *
  * A life: small and large objects, the same bytes again, other bytes, routing,
- * verdicts, commands, sweeping, compaction, pruning, a restart, a lost index. It is
+ * verdicts, jobs and what they send, commands, sweeping, compaction, pruning, a
+ * restart, a lost index. It is
  * lived again and again, each time with another call of the disk failing once or
  * from then on, or with the power going; then the spool is opened on a good disk.
  * What was acknowledged must be there bit for bit and owed, or have ended as it was
@@ -90,15 +91,25 @@ struct want {
 	unsigned may;		/* states that it may be in */
 	bool	 gone;		/* its bytes may have been swept once it ended */
 	bool	 must_be_gone;
+	bool	 must_be_new;	/* has a delivery to "new" as well */
+	uint64_t job;		/* that has sent it, or tried */
+};
+
+struct job {
+	uint64_t id;		/* 0: not acknowledged */
+	const char *text, *tried;	/* acknowledged, and what may be instead */
+	bool	 ending, ended;
 };
 
 #define WANTS 64
+#define JOBS  2
 struct life {
 	char	 dir[64];
 	const char *dest;	/* where routing sends what is pending */
 	struct spool *sp;
 	struct want want[WANTS];
 	size_t	 n;
+	struct job job[JOBS];
 };
 
 static struct want *
@@ -219,6 +230,8 @@ route(struct life *l, const char *study)
 static int
 see_delivery(void *arg, const struct spool_delivery_row *row)
 {
+	if (strcmp(row->destination, "new") == 0)
+		return 0;
 	if (strcmp(row->destination, "elsewhere") == 0)
 		*(int *)arg = ELSEWHERE;
 	else if (row->destination[0] != '\0' || *(int *)arg < 0)
@@ -249,6 +262,152 @@ settle(struct life *l, size_t i, enum spool_delivery state)
 		l->want[i].may |= BIT(state);
 	else
 		l->want[i].may = BIT(state);
+}
+
+/* ---- jobs ---- */
+
+static struct want *
+want_of(struct life *l, const char *sop)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		if (strcmp(l->want[i].sop, sop) == 0)
+			return &l->want[i];
+	}
+	return NULL;
+}
+
+static void
+job_new(struct life *l, size_t j, const char *text)
+{
+	if (spool_job_new(l->sp, "cloud", text, &l->job[j].id) < 0)
+		l->job[j].id = 0;
+	l->job[j].text = l->job[j].tried = text;
+}
+
+static void
+job_set(struct life *l, size_t j, const char *text)
+{
+	struct job *job = &l->job[j];
+
+	if (job->id == 0)
+		return;
+	job->tried = text;
+	if (spool_job_set(l->sp, job->id, text) == 0)
+		job->text = text;
+}
+
+/* By a job: what it has sent; sent: what is owed. */
+static void
+answer(struct life *l, size_t j, const char *sop, enum spool_delivery state)
+{
+	struct want *w = want_of(l, sop);
+	struct spool_verdict v = { .destination = "cloud", .state = state,
+		.reason = "because", .remote = sop, .job = l->job[j].id };
+
+	if (w == NULL || v.job == 0 || see_state(l, w->id) !=
+	    (state == SPOOL_SENT ? SPOOL_OWED : SPOOL_SENT))
+		return;
+	v.id = w->id;
+	if (state == SPOOL_SENT)
+		w->job = v.job;
+	if (spool_settle(l->sp, &v, 1) < 0)
+		w->may |= BIT(state);
+	else if (w->job == v.job)
+		w->may = BIT(state);
+}
+
+static void
+job_end(struct life *l, size_t j)
+{
+	struct job *job = &l->job[j];
+	int r;
+
+	if (job->id == 0)
+		return;
+	job->ending = true;
+	r = spool_job_end(l->sp, job->id);
+	job->ended = r == 0;
+	for (size_t i = 0; i < l->n; i++) {
+		struct want *w = &l->want[i];
+
+		if (w->job != job->id || (w->may & BIT(SPOOL_SENT)) == 0)
+			continue;
+		w->may |= BIT(SPOOL_OWED);
+		if (r == 0)
+			w->may &= ~BIT(SPOOL_SENT);
+	}
+}
+
+static void
+accept(struct life *l, const char *sop)
+{
+	struct want *w = want_of(l, sop);
+	struct spool_command c = { .verb = SPOOL_ACCEPT, .actor = "alice",
+		.study = study_id(l, "1.5"), .destination = "cloud" };
+	uint64_t n = 0;
+	int r;
+
+	if (w == NULL || c.study == 0 || see_state(l, w->id) != SPOOL_REFUSED)
+		return;
+	r = spool_command(l->sp, &c, &n);
+	if (r == -EAGAIN)
+		return;
+	w->may |= BIT(SPOOL_WARNED);
+	if (r == 0) {
+		assert_int_equal(n, 1);
+		w->may = BIT(SPOOL_WARNED);
+	}
+}
+
+static void
+resend_to_new(struct life *l, const char *study)
+{
+	struct spool_command c = { .verb = SPOOL_RESEND, .actor = "alice",
+		.study = study_id(l, study), .destination = "new" };
+	uint64_t n = 0;
+
+	if (c.study == 0 || spool_command(l->sp, &c, &n) < 0)
+		return;
+	for (size_t i = 0; i < l->n; i++)
+		l->want[i].must_be_new |= strcmp(l->want[i].study, study) == 0 &&
+		    see_state(l, l->want[i].id) >= 0;
+}
+
+static void
+send_some(struct life *l)
+{
+	char sop[48];
+
+	for (unsigned i = 0; i < 7; i++) {
+		(void)snprintf(sop, sizeof(sop), "1.5.%u", i);
+		put(l, "1.5", sop, i == 3 ? LARGE : 4000, (uint8_t)(100 + i));
+	}
+	(void)route(l, "1.5");
+	job_new(l, 0, "{\"phase\":1}");
+	for (unsigned i = 0; i < 5; i++) {
+		(void)snprintf(sop, sizeof(sop), "1.5.%u", i);
+		answer(l, 0, sop, SPOOL_SENT);
+	}
+	job_set(l, 0, "{\"phase\":2}");
+	answer(l, 0, "1.5.0", SPOOL_DELIVERED);
+	answer(l, 0, "1.5.1", SPOOL_REFUSED);
+	answer(l, 0, "1.5.4", SPOOL_OWED);
+	if (want_of(l, "1.5.5") != NULL)
+		(void)spool_note_set(l->sp, want_of(l, "1.5.5")->id, "cloud",
+		    "part 1 of 2");
+}
+
+static void
+send_more(struct life *l)
+{
+	answer(l, 0, "1.5.2", SPOOL_WARNED);
+	job_new(l, 1, "{\"phase\":3}");
+	answer(l, 1, "1.5.4", SPOOL_SENT);
+	answer(l, 1, "1.5.5", SPOOL_SENT);
+	accept(l, "1.5.1");
+	job_end(l, 0);
+	answer(l, 0, "1.5.4", SPOOL_REFUSED);	/* too late for that */
+	resend_to_new(l, "1.5");
 }
 
 static void
@@ -327,6 +486,7 @@ be_old(struct life *l)
 {
 	char sop[48];
 
+	send_more(l);
 	command(l, "1.2", SPOOL_PURGE);
 	for (unsigned i = 0; i < 8; i++) {
 		(void)snprintf(sop, sizeof(sop), "1.3.%u", i);
@@ -353,6 +513,7 @@ live(struct life *l)
 {
 	if (begin(l)) {
 		be_young(l);
+		send_some(l);
 		spool_close(TAKE_PTR(l->sp));
 		if (begin(l)) {
 			be_old(l);
@@ -383,9 +544,74 @@ bytes_are_right(struct life *l, const struct want *w)
 	return right;
 }
 
+struct sought {
+	uint64_t id;
+	bool	 found;
+	char	 text[64];
+};
+
+static int
+seek_instance(void *arg, const struct spool_instance *in)
+{
+	struct sought *s = arg;
+
+	s->found |= in->id == s->id;
+	return 0;
+}
+
+static int
+seek_job(void *arg, const struct spool_job *job)
+{
+	struct sought *s = arg;
+
+	if (job->id == s->id) {
+		s->found = true;
+		(void)snprintf(s->text, sizeof(s->text), "%s", job->text);
+	}
+	return 0;
+}
+
+static int
+seek_new(void *arg, const struct spool_delivery_row *row)
+{
+	struct sought *s = arg;
+
+	s->found |= strcmp(row->destination, "new") == 0;
+	return 0;
+}
+
+static bool
+somebody_sent_it(struct life *l, const struct want *w)
+{
+	struct sought s = { .id = w->id };
+
+	for (size_t j = 0; j < JOBS; j++) {
+		if (l->job[j].id != 0 && spool_job_sent(l->sp, l->job[j].id, 0,
+		    0, seek_instance, &s) < 0)
+			return false;
+	}
+	return s.found;
+}
+
+static const char *
+check_job(struct life *l, const struct job *job)
+{
+	struct sought s = { .id = job->id };
+
+	if (spool_jobs(l->sp, "cloud", seek_job, &s) < 0)
+		return "jobs cannot be listed";
+	if (!s.found)
+		return job->ending ? NULL : "a job is gone";
+	if (job->ended)
+		return "a job is still there";
+	return strcmp(s.text, job->text) == 0 || strcmp(s.text, job->tried) == 0 ?
+	    NULL : "a job has a text of old";
+}
+
 static const char *
 check_want(struct life *l, const struct want *w, unsigned *ret_version)
 {
+	struct sought new = { .id = w->id };
 	struct spool_instance in;
 	int state;
 
@@ -400,6 +626,11 @@ check_want(struct life *l, const struct want *w, unsigned *ret_version)
 		return "routed a second time";
 	if ((BIT(state) & w->may) == 0)
 		return "in a state that nobody told";
+	if (state == SPOOL_SENT && !somebody_sent_it(l, w))
+		return "sent by no job";
+	if (w->must_be_new && (spool_deliveries(l->sp, w->id, seek_new, &new) < 0 ||
+	    !new.found))
+		return "not owed to the new destination";
 	if (in.damaged)
 		return "damaged";
 	if (!in.kept)
@@ -440,7 +671,7 @@ check_versions(const struct life *l, const unsigned *version, const char *when)
 static void
 check_life(struct life *l, const char *dest, const char *when)
 {
-	static const char *const studies[] = { "1.1", "1.2", "1.3", "1.4" };
+	static const char *const studies[] = { "1.1", "1.2", "1.3", "1.4", "1.5" };
 	unsigned version[WANTS] = { 0 };
 
 	if (!open_life(l))
@@ -457,6 +688,13 @@ check_life(struct life *l, const char *dest, const char *when)
 			fail_msg("%s: %zu: %s (id %llu, %d of %x): %s", when, i,
 			    w->sop, (unsigned long long)w->id,
 			    see_state(l, w->id), w->may, wrong);
+	}
+	for (size_t j = 0; j < JOBS; j++) {
+		const char *wrong = l->job[j].id == 0 ? NULL :
+		    check_job(l, &l->job[j]);
+
+		if (wrong != NULL)
+			fail_msg("%s: job %zu: %s", when, j, wrong);
 	}
 	check_versions(l, version, when);
 	spool_close(TAKE_PTR(l->sp));
@@ -517,7 +755,11 @@ a_life_without_faults(void **state)
 	(void)state;
 	be_born(&l);
 	live(&l);
-	assert_int_equal(l.n, 10 + 2 + 3 + 2 + 8 + 4);
+	assert_int_equal(l.n, 10 + 2 + 3 + 2 + 7 + 8 + 4);
+	assert_int_equal(want_of(&l, "1.5.1")->may, BIT(SPOOL_WARNED));
+	assert_int_equal(want_of(&l, "1.5.3")->may, BIT(SPOOL_OWED));
+	assert_int_equal(want_of(&l, "1.5.4")->may, BIT(SPOOL_SENT));
+	assert_true(want_of(&l, "1.5.6")->must_be_new && l.job[0].ended);
 	be_judged(&l, "no fault");
 }
 

@@ -185,6 +185,59 @@ step_renumber(struct world *w)
 	assert_int_equal(index_renumber(w->f->ix), 0);
 }
 
+#define JOBS 8	/* numbers; whose they are follows from them */
+
+static uint64_t
+pick_job(struct world *w)
+{
+	return 5000 + pick(w, JOBS);
+}
+
+static const char *
+dest_of_job(uint64_t job)
+{
+	return dests[job % ARRAY_LEN(dests)];
+}
+
+static void
+step_job(struct world *w)
+{
+	uint64_t job = pick_job(w);
+
+	assert_int_equal(index_job_set(w->f->ix, job, dest_of_job(job), "{}",
+	    w->now_ms), 0);
+}
+
+/* Sometimes by a job that is over, or another's. */
+static void
+step_send(struct world *w)
+{
+	uint64_t job = pick_job(w);
+
+	expect_harmless(index_deliver(w->f->ix, &(struct index_verdict){
+	    .id = pick_id(w), .state = SPOOL_SENT, .job = job,
+	    .dest = pick(w, 9) ? dest_of_job(job) : pick_dest(w),
+	    .remote = pick(w, 2) ? "there" : NULL, .create = pick(w, 20) == 0,
+	    .wall_ms = w->now_ms }, NULL));
+}
+
+static void
+step_job_end(struct world *w)
+{
+	uint64_t owed;
+
+	if (pick(w, 3) == 0)
+		expect_harmless(index_job_end(w->f->ix, pick_job(w), w->now_ms,
+		    &owed));
+}
+
+static void
+step_note(struct world *w)
+{
+	expect_harmless(index_note_set(w->f->ix, pick_id(w), pick_dest(w),
+	    pick(w, 5) ? "so far" : NULL));
+}
+
 static const struct {
 	void (*fn)(struct world *w);
 	unsigned weight;
@@ -193,7 +246,8 @@ static const struct {
 	{ step_confirm, 25 }, { step_repend, 10 }, { step_let_go, 5 },
 	{ step_unrouted, 1 }, { step_expunge, 20 }, { step_replay_expunged, 3 },
 	{ step_move, 2 }, { step_forget, 6 }, { step_flags, 3 },
-	{ step_renumber, 1 },
+	{ step_renumber, 1 }, { step_job, 4 }, { step_send, 30 },
+	{ step_job_end, 3 }, { step_note, 8 },
 };
 
 static void
@@ -303,9 +357,10 @@ compare_owed(struct world *w, const char *dest, struct list *l)
 		    " WHERE i.study = %u AND +d.state = 0 AND NOT EXISTS"
 		    " (SELECT 1 FROM instance e LEFT JOIN delivery x"
 		    "  ON x.instance = e.id AND x.destination = d.destination"
-		    "  WHERE e.uid = i.uid AND e.version < i.version"
-		    "  AND (+e.todo = 0 OR +x.state IN (0, 1))) ORDER BY i.id", dest,
-		    (unsigned)study);
+		    "  WHERE e.uid = i.uid AND ((e.version < i.version"
+		    "  AND (+e.todo = 0 OR +x.state IN (0, 1))) OR (+x.state = 1"
+		    "  AND (i.version > 1 OR d.must_check)))) ORDER BY i.id",
+		    dest, (unsigned)study);
 
 		l->n = 0;
 		assert_int_equal(index_reader_owed(w->f->r, dest, study, 0, 0,
@@ -314,13 +369,74 @@ compare_owed(struct world *w, const char *dest, struct list *l)
 	}
 }
 
+static int
+list_job(void *arg, const struct spool_job *job)
+{
+	struct list *l = arg;
+
+	l->id[l->n++] = job->id * 10000 + job->sent;
+	return 0;
+}
+
+static void
+compare_jobs(struct world *w, struct list *l)
+{
+	l->n = 0;
+	assert_int_equal(index_reader_jobs(w->f->r, NULL, list_job, l), 0);
+	expect_list(w, l, "SELECT id * 10000 + (SELECT count(*) FROM delivery d"
+	    " WHERE +d.job = j.id) FROM job AS j ORDER BY id");
+	for (uint64_t job = 5000; job < 5000 + JOBS; job++) {
+		AUTO_FREE char *sent = xasprintf("SELECT instance FROM delivery"
+		    " WHERE +state = 1 AND +job = %u ORDER BY instance",
+		    (unsigned)job);
+
+		l->n = 0;
+		assert_int_equal(index_reader_job_sent(w->f->r, job, 0, 0,
+		    list_instance, l), 0);
+		expect_list(w, l, sent);
+	}
+}
+
+static int
+list_absent(void *arg, uint64_t id, const char *dest, enum spool_delivery s)
+{
+	struct list *l = arg;
+
+	(void)dest;
+	assert_int_equal(s, SPOOL_OWED);
+	l->id[l->n++] = id;
+	return 0;
+}
+
+static void
+compare_absent(struct world *w, const char *dest, struct list *l)
+{
+	for (uint64_t study = 1; study <= STUDIES; study++) {
+		AUTO_FREE char *absent = xasprintf("SELECT i.id FROM instance i"
+		    " WHERE i.study = %u AND kept AND (+todo IS 1 OR (+todo IS"
+		    " NULL AND NOT EXISTS (SELECT 1 FROM delivery d"
+		    "  JOIN destination n ON n.id = d.destination"
+		    "  WHERE d.instance = i.id AND n.name = '%s'))) ORDER BY i.id",
+		    (unsigned)study, dest);
+
+		l->n = 0;
+		assert_int_equal(index_absent(w->f->ix, study, dest, 0, MAX_LIST,
+		    list_absent, l), 0);
+		expect_list(w, l, absent);
+	}
+}
+
 static void
 compare_lists(struct world *w)
 {
 	AUTO_FREE struct list *l = xcalloc(1, sizeof(*l));
 
-	for (size_t i = 0; i < ARRAY_LEN(dests); i++)
+	for (size_t i = 0; i < ARRAY_LEN(dests); i++) {
 		compare_owed(w, dests[i], l);
+		compare_absent(w, dests[i], l);
+	}
+	compare_absent(w, "never", l);
+	compare_jobs(w, l);
 	l->n = 0;
 	assert_int_equal(index_reader_incomplete(w->f->r, list_open_study, l),
 	    0);
@@ -353,7 +469,10 @@ digest_all(struct world *w)
 	return sql_ask(w->f, "SELECT total(id * 31 + version * 7 + kept * 3 +"
 	    " coalesce(todo, 5) * 11 + coalesce(done, 13) + segment) +"
 	    " (SELECT total(instance * 17 + destination * 5 + state * 3 +"
-	    "  since_ms + again * 2 + must_check) FROM delivery) +"
+	    "  since_ms + again * 2 + must_check + coalesce(job, 0)"
+	    "  + (remote IS NOT NULL)) FROM delivery) +"
+	    " (SELECT total(id) FROM job) + (SELECT total(instance * 23)"
+	    "  FROM note) +"
 	    " (SELECT total(id * 3 + bytes + owed * 7 + pending * 19) FROM study)"
 	    " FROM instance");
 }
@@ -451,6 +570,8 @@ use_readers(struct fixture *f)
 	(void)index_same(f->ix, "1", 5, sum, &k);
 	(void)index_has(f->ix, 1);
 	(void)index_reader_stats(f->r, &stats);
+	(void)index_reader_note(f->r, 1, "cloud", &(struct buf)BUF_INIT(9));
+	(void)index_has_job(f->ix, 5000);
 	for (unsigned mask = 1; mask < 1u << SPOOL_DELIVERY_STATES; mask += 5) {
 		(void)index_pairs(f->ix, 0, "cloud", mask, true, 0, 9,
 		    ignore_pair, NULL);

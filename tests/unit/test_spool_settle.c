@@ -51,7 +51,7 @@ delivered(uint64_t id)
 struct seen {
 	uint64_t id[4096];
 	size_t	 n;
-	char	 text[4][4096];		/* of the last */
+	char	 text[5][4096];		/* of the last */
 	struct settle_entry last;
 };
 
@@ -67,6 +67,7 @@ see(void *arg, const struct settle_entry *e)
 	(void)snprintf(s->text[1], 4096, "%s", e->study);
 	(void)snprintf(s->text[2], 4096, "%s", e->actor);
 	(void)snprintf(s->text[3], 4096, "%s", e->reason);
+	(void)snprintf(s->text[4], 4096, "%s", e->remote);
 	return 0;
 }
 
@@ -145,7 +146,8 @@ test_every_verb_comes_back(void **state)
 				.wall_ms = -1, .id = UINT64_MAX,
 				.destination = "pacs 2", .study = "1.2.3",
 				.state = (enum spool_delivery)st, .value = -7,
-				.actor = "uid 1000 (mta)", .reason = "why" };
+				.actor = "uid 1000 (mta)", .reason = "why",
+				.remote = st % 2 ? "set/7" : NULL };
 			struct settle_log *log = open_log();
 
 			assert_int_equal(settle_append(log, &e), 0);
@@ -162,6 +164,7 @@ test_every_verb_comes_back(void **state)
 			assert_string_equal(seen.text[1], "1.2.3");
 			assert_string_equal(seen.text[2], "uid 1000 (mta)");
 			assert_string_equal(seen.text[3], "why");
+			assert_string_equal(seen.text[4], st % 2 ? "set/7" : "");
 		}
 	}
 }
@@ -187,6 +190,7 @@ test_hostile_text_comes_back_and_forges_nothing(void **state)
 		e.reason = texts[i];
 		e.actor = texts[i];
 		e.destination = texts[i];
+		e.remote = texts[i];
 		assert_int_equal(settle_append(log, &e), 0);
 		assert_int_equal(settle_sync(log), 0);
 		settle_close(log);
@@ -195,6 +199,7 @@ test_hostile_text_comes_back_and_forges_nothing(void **state)
 		assert_string_equal(seen.text[0], texts[i]);
 		assert_string_equal(seen.text[2], texts[i]);
 		assert_string_equal(seen.text[3], texts[i]);
+		assert_string_equal(seen.text[4], texts[i]);
 
 		/* The file is text: no control but tab and newline. */
 		file = slurp(&len);
@@ -226,6 +231,75 @@ test_long_reasons_are_cut_between_characters(void **state)
 	assert_int_equal(seen.n, 1);
 	assert_int_equal(strlen(seen.text[3]), 1998);
 	assert_memory_equal(seen.text[3], reason, 1998);
+}
+
+/* Written by the version before there were jobs: sealed as it was then. */
+static void
+test_lines_of_old_are_read(void **state)
+{
+	static const char text[] = "causeway-settle 1\n"
+	    "1700000000005\tdelivery\t0000000000000005\tcloud\t\trefused\t0\t\t"
+	    "too large\t67720d5c5b6ad763\n";
+
+	(void)state;
+	put_file(text, strlen(text));
+	assert_int_equal(look(), 0);
+	assert_int_equal(seen.n, 1);
+	assert_int_equal(seen.id[0], 5);
+	assert_int_equal(seen.last.state, SPOOL_REFUSED);
+	assert_string_equal(seen.text[3], "too large");
+	assert_string_equal(seen.text[4], "");
+}
+
+/* And what has nothing new to say is said as it was then. */
+static void
+test_lines_without_remote_are_as_of_old(void **state)
+{
+	struct settle_entry e = delivered(5);
+	struct buf plain = BUF_INIT(SETTLE_LINE_MAX), more = plain;
+	unsigned tabs = 0, more_tabs = 0;
+
+	(void)state;
+	e.remote = "";
+	assert_int_equal(settle_line_encode(&e, &plain), 0);
+	e.remote = "r";
+	assert_int_equal(settle_line_encode(&e, &more), 0);
+	for (size_t i = 0; i < plain.len; i++)
+		tabs += plain.data[i] == '\t';
+	for (size_t i = 0; i < more.len; i++)
+		more_tabs += more.data[i] == '\t';
+	assert_int_equal(tabs, 9);
+	assert_int_equal(more_tabs, 10);
+	buf_free(&plain);
+	buf_free(&more);
+}
+
+/* Neither what a destination calls an instance nor a job's text is ever cut. */
+static void
+test_the_longest_line_of_ours(void **state)
+{
+	struct buf line = BUF_INIT(SETTLE_LINE_MAX);
+	char name[256], actor[251], reason[2001], remote[SPOOL_REMOTE_MAX + 2];
+	struct settle_entry e = { .verb = SETTLE_DESTINATION_HOLD,
+		.wall_ms = INT64_MIN, .id = UINT64_MAX, .destination = name,
+		.study = name, .value = INT64_MIN, .actor = actor,
+		.reason = reason, .remote = remote }, back;
+
+	(void)state;
+	memset(name, '\n', sizeof(name));
+	memset(actor, '\n', sizeof(actor));
+	memset(reason, '\n', sizeof(reason));
+	memset(remote, '\n', sizeof(remote));
+	name[255] = actor[250] = reason[2000] = '\0';
+	remote[SPOOL_REMOTE_MAX + 1] = '\0';
+	assert_int_equal(settle_line_encode(&e, &line), -EINVAL);
+	remote[SPOOL_REMOTE_MAX] = '\0';
+	assert_int_equal(settle_line_encode(&e, &line), 0);
+	assert_int_equal(settle_line_decode(line.data, line.len - 1, &back), 0);
+	assert_string_equal(back.remote, remote);
+	assert_string_equal(back.reason, reason);
+	assert_true(back.value == INT64_MIN);
+	buf_free(&line);
 }
 
 static void
@@ -766,6 +840,9 @@ main(void)
 		TEST(test_every_verb_comes_back),
 		TEST(test_hostile_text_comes_back_and_forges_nothing),
 		TEST(test_long_reasons_are_cut_between_characters),
+		TEST(test_lines_of_old_are_read),
+		TEST(test_lines_without_remote_are_as_of_old),
+		TEST(test_the_longest_line_of_ours),
 		TEST(test_nothing_is_durable_before_the_sync),
 		TEST(test_large_batches_and_their_discard),
 		TEST(test_torn_last_line_is_cut_at_every_byte),
