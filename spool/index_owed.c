@@ -166,7 +166,7 @@ next_owed_study(struct index_reader *r, int64_t destination,
 	int e;
 
 	e = sql_query(&r->sql, &st, "SELECT first.study, s.priority, i.arrived_ms,"
-	    " v.owed, o.calling, s.held"
+	    " v.owed, o.calling, s.held, o.address"
 	    " FROM (SELECT x.study, x.instance FROM delivery AS x"
 	    "  WHERE x.destination = ?1 AND x.study > ?2 AND x.state = 0"
 	    "  ORDER BY x.study, x.instance LIMIT 1) AS first"
@@ -188,6 +188,7 @@ next_owed_study(struct index_reader *r, int64_t destination,
 	};
 	sql_copy(st, 4, s->calling, sizeof(s->calling));
 	*ret_held = sql_bool(st, 5);
+	sql_copy(st, 6, s->address, sizeof(s->address));
 	return 1;
 }
 

@@ -279,7 +279,8 @@ struct spool_owed_study {
 	enum spool_priority priority;
 	int64_t	 oldest_ms;	/* wall time of the oldest arrival owed */
 	uint64_t owed;
-	char	 calling[DICOM_TITLE_MAX + 1];
+	char	 calling[DICOM_TITLE_MAX + 1];	/* of the last arrival */
+	char	 address[48];
 };
 typedef int spool_owed_study_fn(void *arg, const struct spool_owed_study *s);
 /* Studies with something owed to a destination; held ones are left out. */

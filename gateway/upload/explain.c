@@ -1,4 +1,5 @@
 /* explain.c - why a study is not there yet, in one sentence for people. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -63,6 +64,9 @@ explain_lane(struct explain *e, const struct lane *l)
 	case UPLOAD_HELD:
 		(void)buf_printf(e->out, "%s is held by an operator", l->name);
 		break;
+	case UPLOAD_CLOSED:
+		(void)buf_printf(e->out, "%s: %s", l->name, d->reason);
+		break;
 	case UPLOAD_DOWN:
 	case UPLOAD_BUSY:
 		(void)buf_printf(e->out, "%s is %s (%s); next try at ", l->name,
@@ -72,16 +76,28 @@ explain_lane(struct explain *e, const struct lane *l)
 	}
 }
 
+static void
+begin_clause(struct explain *e)
+{
+	if (e->out->len > 0)
+		(void)buf_add_str(e->out, "; ");
+}
+
 static int
 explain_progress(void *arg, const struct spool_progress *p)
 {
 	struct explain *e = arg;
 	struct lane *l;
 
-	if (p->owed == 0)
+	if (p->sent > 0) {
+		begin_clause(e);
+		(void)buf_printf(e->out, "handed to %s, waiting for its confirmation "
+		    "(%" PRIu64 " image%s)", p->destination, p->sent,
+		    p->sent == 1 ? "" : "s");
+	}
+	if (p->owed == p->sent)
 		return 0;
-	if (e->out->len > 0)
-		(void)buf_add_str(e->out, "; ");
+	begin_clause(e);
 	LOCK_SCOPE(&e->u->mu);
 	TAILQ_FOREACH(l, &e->u->lanes, link) {
 		if (strcmp(l->name, p->destination) == 0) {

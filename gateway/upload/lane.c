@@ -1,4 +1,7 @@
-/* lane.c - one destination: its state, its transfer threads, its probe.
+/* lane.c - one destination: its state, its transfer threads, its probe, its windows.
+ *
+ * It has a thread for each connection that it takes, and one more, so that what is
+ * stat never waits for a request that has minutes to go (rule 33).
  *
  * States, and what moves between them (lane_heard and lane_probed alone):
  *
@@ -7,14 +10,19 @@
  *   DOWN  unreachable, unauthorized, or failing whatever it is given: a probe, at
  *	   intervals that grow with the outage, decides when to try again
  *   BUSY  it asked for a pause (429, 503)
+ *
+ * Beside that an operator may hold it, and a window may close it: then nothing begins,
+ * and what is under way is canceled by its rate.
  */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "gateway/base/cleanup.h"
 #include "gateway/base/clock.h"
+#include "gateway/base/hash.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 #include "gateway/upload/upload_int.h"
@@ -24,6 +32,52 @@
 #define PROBE_MOST_MS	 (5 * 60 * 1000)
 #define BUSY_MS		 30000
 #define LANE_STACK	 (512u << 10)
+#define WINDOWS_MS	 30000	/* so long a step of the wall clock goes unseen */
+
+/* ---- windows ---- */
+
+static void
+log_windows(const struct lane *l)
+{
+	char until[32] = "";
+
+	if (l->window_ends_ms != CLOCK_NEVER)
+		(void)clock_format(l->window_ends_ms, until, sizeof(until));
+	if (l->closed)
+		log_info("nothing is sent to the destination now (windows)",
+		    LOG_STR("destination", l->name), LOG_STR("until", until));
+	else
+		log_info("rate of the destination (windows)",
+		    LOG_STR("destination", l->name),
+		    LOG_U64("bytes_per_second", l->limit), LOG_STR("until", until));
+}
+
+static void
+follow_windows(struct lane *l, int64_t now_ms)
+{
+	struct rate *rate = destination_rate(l->dest);
+	int64_t wall = clock_wall_ms();
+	struct window_span now;
+	bool closed;
+
+	windows_at(&l->conf->windows, l->conf->rate, wall, &now);
+	closed = now.rate == CONFIG_RATE_NONE;
+	l->window_ends_ms = now.until_ms;
+	l->next_window_ms = l->conf->windows.n == 0 ? CLOCK_NEVER :
+	    now_ms + (now.until_ms - wall < WINDOWS_MS ? now.until_ms - wall :
+	    WINDOWS_MS);
+	if (closed == l->closed && (closed || now.rate == l->limit))
+		return;
+	l->closed = closed;
+	l->rate = 0;	/* it was measured at another limit */
+	if (!closed) {
+		l->limit = now.rate;
+		rate_set(rate, now.rate);
+	}
+	rate_set_closed(rate, closed);
+	if (l->conf->windows.n > 0)
+		log_windows(l);
+}
 
 /* ---- threads ---- */
 
@@ -58,6 +112,12 @@ drop_request(void *item)
 	request_free(item);
 }
 
+static unsigned
+thread_count(const struct lane *l)
+{
+	return destination_limits(l->dest)->connections + 1;
+}
+
 int
 lane_new(struct upload *u, const struct config *cfg,
     const struct config_destination *d, struct lane **ret, struct buf *why)
@@ -68,8 +128,10 @@ lane_new(struct upload *u, const struct config *cfg,
 
 	l->up = u;
 	l->cfg = config_ref(cfg);
+	l->conf = d;
 	l->name = xstrdup(d->name);
 	schedule_init(&l->sched);
+	tender_init(l);
 	l->state = UPLOAD_UP;
 	l->shown.since_ms = clock_wall_ms();
 	(void)config_print_destination(d, &text);
@@ -81,7 +143,8 @@ lane_new(struct upload *u, const struct config *cfg,
 		return r;
 	}
 	/* One more than there are threads: the probe. */
-	l->work = queue_new(destination_limits(l->dest)->connections + 1, drop_request);
+	l->work = queue_new(thread_count(l) + 1, drop_request);
+	follow_windows(l, clock_mono_ms());
 	lane_show(l, clock_mono_ms());	/* people may look before its first round */
 	*ret = l;
 	return 0;
@@ -90,7 +153,7 @@ lane_new(struct upload *u, const struct config *cfg,
 int
 lane_start(struct lane *l)
 {
-	unsigned n = destination_limits(l->dest)->connections;
+	unsigned n = thread_count(l);
 	pthread_attr_t attr;
 	int r = 0;
 
@@ -103,14 +166,16 @@ lane_start(struct lane *l)
 			l->n_threads++;
 	}
 	(void)pthread_attr_destroy(&attr);
-	return l->n_threads > 0 ? 0 : -r;
+	return l->n_threads > 0 ? tender_start(l) : -r;
 }
 
 void
 lane_stop(struct lane *l)
 {
+	tender_ask_stop(l);
 	destination_cancel(l->dest);
 	queue_close(l->work);
+	tender_join(l);
 	for (unsigned i = 0; i < l->n_threads; i++)
 		(void)pthread_join(l->threads[i], NULL);
 	l->n_threads = 0;
@@ -123,6 +188,7 @@ lane_free(struct lane *l)
 		return;
 	assert(l->n_threads == 0);
 	queue_free(l->work);
+	tender_free(l);
 	schedule_clear(&l->sched);
 	destination_close(l->dest);
 	config_unref(l->cfg);
@@ -140,11 +206,8 @@ set_state(struct lane *l, enum upload_state to, const char *reason)
 	bool changed = l->state != to;
 
 	l->state = to;
-	(void)pthread_mutex_lock(&l->up->mu);
-	(void)snprintf(l->shown.reason, sizeof(l->shown.reason), "%s", reason);
-	if (changed)
-		l->shown.since_ms = clock_wall_ms();
-	(void)pthread_mutex_unlock(&l->up->mu);
+	if (reason != l->reason)
+		(void)snprintf(l->reason, sizeof(l->reason), "%s", reason);
 	if (!changed)
 		return;
 	if (to == UPLOAD_UP)
@@ -176,18 +239,22 @@ go_busy(struct lane *l, const struct destination_result *r, int64_t now_ms)
 	set_state(l, UPLOAD_BUSY, r->reason);
 }
 
+void
+lane_count_delivered(struct lane *l, uint64_t n)
+{
+	LOCK_SCOPE(&l->up->mu);
+	l->shown.delivered += n;
+	if (n > 0)
+		l->shown.last_success_ms = clock_wall_ms();
+}
+
 static void
-note_success(struct lane *l, uint64_t delivered)
+note_success(struct lane *l, uint64_t taken)
 {
 	l->failures_in_row = 0;
 	l->down_since_ms = 0;
 	l->cautious = false;
-	l->successes += delivered;
-	(void)pthread_mutex_lock(&l->up->mu);
-	l->shown.delivered += delivered;
-	if (delivered > 0)
-		l->shown.last_success_ms = clock_wall_ms();
-	(void)pthread_mutex_unlock(&l->up->mu);
+	l->successes += taken;
 	set_state(l, UPLOAD_UP, "");
 }
 
@@ -196,8 +263,8 @@ note_failure(struct lane *l, const char *reason, int64_t now_ms)
 {
 	(void)pthread_mutex_lock(&l->up->mu);
 	l->shown.failures++;
-	(void)snprintf(l->shown.reason, sizeof(l->shown.reason), "%s", reason);
 	(void)pthread_mutex_unlock(&l->up->mu);
+	(void)snprintf(l->reason, sizeof(l->reason), "%s", reason);
 	log_warn("upload failed", LOG_STR("destination", l->name),
 	    LOG_STR("reason", reason));
 	/* While it takes other requests the fault may lie in this one; when nothing
@@ -207,16 +274,16 @@ note_failure(struct lane *l, const char *reason, int64_t now_ms)
 }
 
 void
-lane_heard(struct lane *l, const struct destination_result *r, uint64_t delivered,
+lane_heard(struct lane *l, const struct destination_result *r, uint64_t taken,
     int64_t now_ms)
 {
 	/* An answer to a request of before the outage does not end it. */
-	if (delivered > 0)
-		note_success(l, delivered);
+	if (taken > 0)
+		note_success(l, taken);
 
 	switch (r->health) {
 	case DESTINATION_UP:
-		if (delivered == 0 && l->state != UPLOAD_DOWN)
+		if (taken == 0 && l->state != UPLOAD_DOWN)
 			note_success(l, 0);
 		break;
 	case DESTINATION_DOWN:
@@ -240,29 +307,19 @@ lane_probed(struct lane *l, const struct destination_result *r, int64_t now_ms)
 	l->probing = false;
 	if (l->state != UPLOAD_DOWN || r->health == DESTINATION_CANCELED)
 		return;
-	if (r->health == DESTINATION_UP) {
-		/* What felled it stays in sight until a request has succeeded. */
-		char why[sizeof(l->shown.reason)];
-
-		(void)snprintf(why, sizeof(why), "%s",
-		    l->failures_in_row > 0 ? l->shown.reason : "");
-		set_state(l, UPLOAD_UP, why);
-	} else {
+	/* What felled it stays in sight until a request has succeeded. */
+	if (r->health == DESTINATION_UP)
+		set_state(l, UPLOAD_UP, l->failures_in_row > 0 ? l->reason : "");
+	else
 		go_down(l, r->reason, now_ms);
-	}
 }
 
 void
 lane_nudge(struct lane *l, int64_t now_ms)
 {
-	struct job *j;
-	struct fragment *f;
-
 	l->next_try_ms = now_ms;
-	TAILQ_FOREACH(j, &l->sched.jobs, link) {
-		TAILQ_FOREACH(f, &j->fragments, link)
-			f->due_ms = now_ms;
-	}
+	schedule_nudge(&l->sched, now_ms);
+	tender_wake(l);
 }
 
 /* ---- work ---- */
@@ -280,9 +337,9 @@ start_probe(struct lane *l)
 }
 
 static bool
-start_request(struct lane *l, int64_t now_ms)
+start_request(struct lane *l, enum spool_priority least, int64_t now_ms)
 {
-	struct job *j = schedule_pick(&l->sched, now_ms, l->cautious);
+	struct job *j = schedule_pick(&l->sched, now_ms, l->cautious, least);
 	struct request *rq;
 
 	if (j == NULL)
@@ -292,6 +349,7 @@ start_request(struct lane *l, int64_t now_ms)
 		(void)schedule_rest(&l->sched, j);
 		return true;	/* perhaps another job */
 	}
+	schedule_charge(&l->sched, j, rq->bytes);
 	j->in_flight++;
 	l->in_flight++;
 	/* The request belongs to a transfer thread until its note comes back. */
@@ -300,35 +358,56 @@ start_request(struct lane *l, int64_t now_ms)
 	return true;
 }
 
-void
-lane_run(struct lane *l, int64_t now_ms)
+/* What may begin now; false: nothing, an answer has to come first. */
+static bool
+has_room(const struct lane *l, enum spool_priority *ret_least)
 {
 	unsigned most = l->cautious ? 1 : destination_limits(l->dest)->connections;
 
-	if (l->held)
+	*ret_least = l->in_flight < most ? SPOOL_LOW : SPOOL_STAT;
+	return l->in_flight < most || (!l->cautious && l->in_flight == most);
+}
+
+void
+lane_run(struct lane *l, int64_t now_ms)
+{
+	enum spool_priority least;
+
+	if (now_ms >= l->next_window_ms)
+		follow_windows(l, now_ms);
+	tender_pause(l, l->held || l->closed);
+	if (l->held || l->closed)
 		return;
 	if (l->state == UPLOAD_BUSY && now_ms >= l->next_try_ms)
 		set_state(l, UPLOAD_UP, "");
 	if (l->state == UPLOAD_DOWN && now_ms >= l->next_try_ms && !l->probing)
 		start_probe(l);
-	while (l->state == UPLOAD_UP && l->in_flight < most) {
-		if (!start_request(l, now_ms))
+	while (l->state == UPLOAD_UP && has_room(l, &least)) {
+		if (!start_request(l, least, now_ms))
 			break;
 	}
+}
+
+static int64_t
+next_work(const struct lane *l, int64_t now_ms)
+{
+	enum spool_priority least;
+
+	if (l->held || l->closed || l->probing)
+		return CLOCK_NEVER;
+	if (l->state != UPLOAD_UP)
+		return l->next_try_ms;
+	if (!has_room(l, &least))
+		return CLOCK_NEVER;	/* an answer will wake us */
+	return schedule_next(&l->sched, now_ms, least);
 }
 
 int64_t
 lane_next(const struct lane *l, int64_t now_ms)
 {
-	unsigned most = l->cautious ? 1 : destination_limits(l->dest)->connections;
+	int64_t work = next_work(l, now_ms);
 
-	if (l->held || l->probing)
-		return CLOCK_NEVER;
-	if (l->state != UPLOAD_UP)
-		return l->next_try_ms;
-	if (l->in_flight >= most)
-		return CLOCK_NEVER;	/* an answer will wake us */
-	return schedule_next(&l->sched, now_ms);
+	return work < l->next_window_ms ? work : l->next_window_ms;
 }
 
 struct refresh {
@@ -336,13 +415,23 @@ struct refresh {
 	int64_t now_ms;
 };
 
+/* A peer is an AE title plus an address (rule 17). */
+static uint64_t
+peer_id(const struct spool_owed_study *s)
+{
+	char text[sizeof(s->calling) + sizeof(s->address)];
+	int len = snprintf(text, sizeof(text), "%s\\%s", s->calling, s->address);
+
+	return hash_seal(text, (size_t)len, 0);
+}
+
 static int
 offer_study(void *arg, const struct spool_owed_study *s)
 {
 	const struct refresh *r = arg;
+	struct schedule_offer o = { s->study, peer_id(s), s->priority, s->oldest_ms };
 
-	(void)schedule_offer(&r->l->sched, s->study, s->priority, s->oldest_ms,
-	    r->now_ms);
+	(void)schedule_offer(&r->l->sched, &o, r->now_ms);
 	return 0;
 }
 
@@ -356,6 +445,46 @@ lane_refresh(struct lane *l, int64_t now_ms)
 		schedule_refresh_end(&l->sched);
 }
 
+static enum upload_state
+shown_state(const struct lane *l)
+{
+	return l->held ? UPLOAD_HELD : l->closed ? UPLOAD_CLOSED : l->state;
+}
+
+/* mu is held. */
+static void
+show_reason(const struct lane *l, struct upload_destination *d)
+{
+	time_t until = (time_t)(l->window_ends_ms / 1000);
+	char text[32] = "its windows change";
+	struct tm tm;
+
+	if (d->state != UPLOAD_CLOSED) {
+		(void)snprintf(d->reason, sizeof(d->reason), "%s", l->reason);
+		return;
+	}
+	if (l->window_ends_ms != CLOCK_NEVER && localtime_r(&until, &tm) != NULL)
+		(void)strftime(text, sizeof(text), "%a %H:%M", &tm);
+	(void)snprintf(d->reason, sizeof(d->reason),
+	    "nothing is sent until %s (windows)", text);
+}
+
+static int64_t
+shown_next_try(const struct lane *l, int64_t now_ms)
+{
+	switch (shown_state(l)) {
+	case UPLOAD_CLOSED:
+		return l->window_ends_ms != CLOCK_NEVER ? l->window_ends_ms : 0;
+	case UPLOAD_DOWN:
+	case UPLOAD_BUSY:
+		return clock_wall_ms() + (l->next_try_ms - now_ms);
+	case UPLOAD_UP:
+	case UPLOAD_HELD:
+		break;
+	}
+	return 0;
+}
+
 void
 lane_show(struct lane *l, int64_t now_ms)
 {
@@ -364,10 +493,13 @@ lane_show(struct lane *l, int64_t now_ms)
 	LOCK_SCOPE(&l->up->mu);
 	d->name = l->name;
 	d->type = destination_type(l->dest);
-	d->state = l->held ? UPLOAD_HELD : l->state;
+	if (d->state != shown_state(l))
+		d->since_ms = clock_wall_ms();
+	d->state = shown_state(l);
+	show_reason(l, d);
 	d->in_flight = l->in_flight;
+	d->rate = l->limit;
 	d->bytes_per_second = (uint64_t)(l->rate * (l->in_flight > 0 ?
 	    l->in_flight : 1));
-	d->next_try_ms = l->state == UPLOAD_UP ? 0 :
-	    clock_wall_ms() + (l->next_try_ms - now_ms);
+	d->next_try_ms = shown_next_try(l, now_ms);
 }

@@ -1,9 +1,10 @@
 /* request.c - cutting a request from a job, and what its answer means for it.
  *
  * A request ends where its destination's limits say: bytes, instances, and the
- * time it is expected to take at the measured rate (rule 7). Every instance of it
- * ends in one of three ways: settled, given back to the job as a fragment, or
- * (when it has failed by itself while others succeed) set aside by name.
+ * time it is expected to take at the rate that was measured or is allowed (rule 7).
+ * Every instance of it ends in one of four ways: settled, sent (the destination will
+ * confirm it, see tend.c), given back to the job as a fragment, or (when it has failed
+ * by itself while others succeed) set aside by name.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -17,7 +18,7 @@
 #include "gateway/upload/upload_int.h"
 
 #define REQUEST_MS	   (5 * 60 * 1000)	/* rule 7 */
-#define REQUEST_BYTES_LEAST (1u << 20)
+#define REQUEST_BYTES_LEAST (64u << 10)
 #define AGAIN_LEAST_MS	   2000
 #define AGAIN_MOST_MS	   (15 * 60 * 1000)
 #define FAILURES_TO_REFUSE 3	/* of one instance alone, by a server that fails */
@@ -55,15 +56,25 @@ request_free(struct request *rq)
 	free(rq);
 }
 
+/* Bytes/s of one connection, as far as one knows; 0: not at all. */
+static double
+expected_rate(const struct lane *l)
+{
+	double limit = (double)l->limit / destination_limits(l->dest)->connections;
+
+	return limit > 0 && (l->rate <= 0 || limit < l->rate) ? limit : l->rate;
+}
+
 static uint64_t
 byte_budget(const struct lane *l)
 {
+	double rate = expected_rate(l);
 	uint64_t most = destination_limits(l->dest)->request_bytes;
 
 	if (l->learned_bytes != 0 && l->learned_bytes < most)
 		most = l->learned_bytes;
-	if (l->rate > 0) {
-		double timed = l->rate * REQUEST_MS / 1000.0;
+	if (rate > 0) {
+		double timed = rate * REQUEST_MS / 1000.0;
 
 		if (timed < (double)most)
 			most = (uint64_t)timed;
@@ -349,55 +360,27 @@ give_back(struct lane *l, struct job *j, struct request *rq, int64_t now_ms)
 	}
 }
 
-/* What was decided becomes durable. If it cannot be, all of it stays owed and is
- * delivered again: the destination has it, and says so. */
-static uint64_t
-settle_request(struct lane *l, struct job *j, struct request *rq, int64_t now_ms)
+/* If it cannot be made durable, all of it stays owed and is tried again later. */
+static struct settled
+settle_request(struct lane *l, struct job *j, const struct request *rq,
+    int64_t now_ms)
 {
-	AUTO_FREE struct spool_verdict *v = xcalloc(rq->n + 1, sizeof(*v));
-	uint64_t delivered = 0;
-	size_t n = 0;
+	struct settled sum = { 0 };
 
+	if (settle_items(l, 0, rq->item, rq->n, &sum) >= 0)
+		return sum;
 	for (size_t i = 0; i < rq->n; i++) {
-		const struct destination_item *it = &rq->item[i];
+		struct fragment *f;
 
-		if (it->verdict == DESTINATION_DAMAGED) {
-			(void)spool_set_damaged(l->up->sp, it->in.id,
-			    "damaged on this disk");
-			log_error("instance is damaged on this disk and set aside",
-			    LOG_U64("id", it->in.id),
-			    LOG_STR("sop_instance", it->in.sop_instance),
-			    LOG_STR("study", it->in.study_uid));
-		}
-		if (it->verdict == DESTINATION_RETRY ||
-		    it->verdict == DESTINATION_DAMAGED)
+		if (rq->item[i].verdict == DESTINATION_RETRY ||
+		    rq->item[i].verdict == DESTINATION_SENT ||
+		    rq->item[i].verdict == DESTINATION_DAMAGED)
 			continue;
-		v[n++] = (struct spool_verdict){ .id = it->in.id,
-			.destination = l->name,
-			.state = it->verdict == DESTINATION_OK ? SPOOL_DELIVERED :
-			it->verdict == DESTINATION_WARNED ? SPOOL_WARNED :
-			SPOOL_REFUSED, .reason = it->reason };
-		if (it->verdict == DESTINATION_REFUSED) {
-			log_warn("instance set aside", LOG_U64("id", it->in.id),
-			    LOG_STR("sop_instance", it->in.sop_instance),
-			    LOG_STR("study", it->in.study_uid),
-			    LOG_STR("destination", l->name),
-			    LOG_STR("reason", it->reason));
-			continue;
-		}
-		delivered++;
-		j->bytes += it->in.length;
+		f = fragment_new(&rq->item[i].in.id, 1);
+		f->due_ms = now_ms + 10 * AGAIN_LEAST_MS;
+		job_add_fragment(j, f);
 	}
-	if (spool_settle(l->up->sp, v, n) < 0) {
-		for (size_t i = 0; i < n; i++) {
-			struct fragment *f = fragment_new(&v[i].id, 1);
-
-			f->due_ms = now_ms + 10 * AGAIN_LEAST_MS;
-			job_add_fragment(j, f);
-		}
-		return 0;
-	}
-	return delivered;
+	return sum;
 }
 
 static void
@@ -416,12 +399,8 @@ measure_rate(struct lane *l, const struct destination_result *r)
 static bool
 all_delivered(struct lane *l, const struct job *j)
 {
-	struct spool_instance in = { .id = 0 };
-
-	if (j->in_flight > 0 || !TAILQ_EMPTY(&j->fragments) || j->delivered == 0)
-		return false;
-	return j->drained || (spool_owed(l->up->sp, l->name, j->study, 0, 1,
-	    take_exactly, &in) >= 0 && in.id == 0);
+	return j->delivered > 0 && j->in_flight == 0 && TAILQ_EMPTY(&j->fragments) &&
+	    settle_is_whole(l, j->study, NULL);
 }
 
 static void
@@ -434,24 +413,38 @@ tell_delivered(const struct lane *l, const struct job *j, const struct request *
 	    LOG_U64("bytes", j->bytes), LOG_I64("ms", now_ms - j->began_ms));
 }
 
+static void
+count_request(const struct request *rq)
+{
+	metric_add(METRIC_UPLOAD_REQUESTS, 1);
+	if (rq->result.health != DESTINATION_UP &&
+	    rq->result.health != DESTINATION_CANCELED)
+		metric_add(METRIC_UPLOAD_FAILURES, 1);
+}
+
 void
 request_done(struct lane *l, struct request *rq, int64_t now_ms)
 {
 	struct job *j = schedule_find(&l->sched, rq->study);
-	uint64_t delivered;
+	struct settled sum;
 
 	l->in_flight--;
 	j->in_flight--;
-	metric_add(METRIC_UPLOAD_REQUESTS, 1);
-	if (rq->result.health != DESTINATION_UP)
-		metric_add(METRIC_UPLOAD_FAILURES, 1);
+	/* Whatever ended when the window did says nothing of the destination. */
+	if (l->closed && rq->result.health != DESTINATION_UP)
+		rq->result.health = DESTINATION_CANCELED;
+	count_request(rq);
 
-	delivered = settle_request(l, j, rq, now_ms);
-	j->delivered += delivered;
-	j->progressed = j->progressed || delivered > 0;
-	lane_heard(l, &rq->result, delivered, now_ms);
-	if (delivered > 0)
+	sum = settle_request(l, j, rq, now_ms);
+	j->delivered += sum.delivered;
+	j->bytes += sum.bytes;
+	j->progressed = j->progressed || sum.taken > 0;
+	lane_count_delivered(l, sum.delivered);
+	lane_heard(l, &rq->result, sum.taken, now_ms);
+	if (sum.taken > 0)
 		measure_rate(l, &rq->result);
+	if (sum.sent > 0)
+		tender_wake(l);
 	give_back(l, j, rq, now_ms);
 
 	if (all_delivered(l, j)) {

@@ -1,4 +1,9 @@
-/* schedule.c - jobs and fragments of one destination. */
+/* schedule.c - jobs and fragments of one destination, and turns.
+ *
+ * Turns are start-time fair queuing: each peer has a tag, the bytes it was charged;
+ * the least tag goes next; whoever has no work for a while is set to the tag that was
+ * served last. It needs no rounds and no quanta, and a peer that has just come is next.
+ */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,13 +11,103 @@
 #include "gateway/base/cleanup.h"
 #include "gateway/upload/schedule_int.h"
 
+#define TURN_BYTES_LEAST (1u << 20)	/* a request costs more than its bytes */
+
 void
 schedule_init(struct schedule *s)
 {
-	TAILQ_INIT(&s->jobs);
-	for (size_t i = 0; i < SCHEDULE_BUCKETS; i++)
+	*s = (struct schedule){ .n = 0 };
+	TAILQ_INIT(&s->peers);
+	LIST_INIT(&s->all);
+	for (size_t i = 0; i < SCHEDULE_BUCKETS; i++) {
 		LIST_INIT(&s->bucket[i]);
-	s->n = 0;
+		LIST_INIT(&s->peer_bucket[i]);
+	}
+}
+
+/* ---- peers ---- */
+
+static struct schedule_peer *
+find_peer(struct schedule *s, uint64_t id)
+{
+	struct schedule_peer *p;
+
+	LIST_FOREACH(p, &s->peer_bucket[id % SCHEDULE_BUCKETS], by_id) {
+		if (p->id == id)
+			return p;
+	}
+	p = xcalloc(1, sizeof(*p));
+	p->id = id;
+	for (size_t c = 0; c < SCHEDULE_PRIORITIES; c++)
+		TAILQ_INIT(&p->jobs[c]);
+	TAILQ_INSERT_HEAD(&s->peers, p, link);
+	LIST_INSERT_HEAD(&s->peer_bucket[id % SCHEDULE_BUCKETS], p, by_id);
+	s->n_peers++;
+	return p;
+}
+
+static void
+free_peer(struct schedule *s, struct schedule_peer *p)
+{
+	assert(p->n == 0);
+	TAILQ_REMOVE(&s->peers, p, link);
+	LIST_REMOVE(p, by_id);
+	s->n_peers--;
+	free(p);
+}
+
+/* It has had more than others: to forget that would give it their turns. */
+static bool
+is_ahead(const struct schedule *s, const struct schedule_peer *p)
+{
+	for (size_t c = 0; c < SCHEDULE_PRIORITIES; c++) {
+		if (p->served[c] > s->turn[c])
+			return true;
+	}
+	return false;
+}
+
+static void
+forget_idle_peers(struct schedule *s)
+{
+	struct schedule_peer *p, *next;
+
+	for (p = TAILQ_FIRST(&s->peers); p != NULL; p = next) {
+		next = TAILQ_NEXT(p, link);
+		if (p->n == 0 && (s->n == 0 || !is_ahead(s, p) ||
+		    s->n_peers > SCHEDULE_PEERS_MAX))
+			free_peer(s, p);
+	}
+}
+
+static uint64_t
+served(const struct schedule *s, const struct schedule_peer *p, size_t c)
+{
+	return p->served[c] > s->turn[c] ? p->served[c] : s->turn[c];
+}
+
+void
+schedule_charge(struct schedule *s, struct job *j, uint64_t bytes)
+{
+	struct schedule_peer *p = j->peer;
+	size_t c = j->priority;
+
+	s->turn[c] = served(s, p, c);
+	p->served[c] = s->turn[c] +
+	    (bytes < TURN_BYTES_LEAST ? TURN_BYTES_LEAST : bytes);
+	/* Among equals who waits longest goes first. */
+	TAILQ_REMOVE(&s->peers, p, link);
+	TAILQ_INSERT_TAIL(&s->peers, p, link);
+}
+
+/* ---- jobs ---- */
+
+static void
+leave_peer(struct job *j)
+{
+	TAILQ_REMOVE(&j->peer->jobs[j->priority], j, link);
+	j->peer->n--;
+	j->peer = NULL;
 }
 
 static void
@@ -24,8 +119,9 @@ free_job(struct schedule *s, struct job *j)
 		TAILQ_REMOVE(&j->fragments, f, link);
 		free(f);
 	}
-	TAILQ_REMOVE(&s->jobs, j, link);
+	leave_peer(j);
 	LIST_REMOVE(j, by_study);
+	LIST_REMOVE(j, all);
 	s->n--;
 	free(j);
 }
@@ -33,8 +129,9 @@ free_job(struct schedule *s, struct job *j)
 void
 schedule_clear(struct schedule *s)
 {
-	while (!TAILQ_EMPTY(&s->jobs))
-		free_job(s, TAILQ_FIRST(&s->jobs));
+	while (!LIST_EMPTY(&s->all))
+		free_job(s, LIST_FIRST(&s->all));
+	forget_idle_peers(s);
 }
 
 void
@@ -42,7 +139,7 @@ schedule_refresh_begin(struct schedule *s)
 {
 	struct job *j;
 
-	TAILQ_FOREACH(j, &s->jobs, link)
+	LIST_FOREACH(j, &s->all, all)
 		j->seen = false;
 }
 
@@ -51,11 +148,12 @@ schedule_refresh_end(struct schedule *s)
 {
 	struct job *j, *next;
 
-	for (j = TAILQ_FIRST(&s->jobs); j != NULL; j = next) {
-		next = TAILQ_NEXT(j, link);
+	for (j = LIST_FIRST(&s->all); j != NULL; j = next) {
+		next = LIST_NEXT(j, all);
 		if (!j->seen && j->in_flight == 0)
 			free_job(s, j);
 	}
+	forget_idle_peers(s);
 }
 
 struct job *
@@ -70,27 +168,21 @@ schedule_find(struct schedule *s, uint64_t study)
 	return NULL;
 }
 
-static bool
-goes_before(const struct job *a, const struct job *b)
-{
-	if (a->priority != b->priority)
-		return a->priority > b->priority;
-	return a->oldest_ms < b->oldest_ms;
-}
-
-/* The order of the list is the order of service. */
 static void
-insert_job(struct schedule *s, struct job *j)
+join_peer(struct job *j, struct schedule_peer *p)
 {
+	struct jobs *jobs = &p->jobs[j->priority];
 	struct job *at;
 
-	TAILQ_FOREACH_REVERSE(at, &s->jobs, jobs, link) {
-		if (!goes_before(j, at)) {
-			TAILQ_INSERT_AFTER(&s->jobs, at, j, link);
+	j->peer = p;
+	p->n++;
+	TAILQ_FOREACH_REVERSE(at, jobs, jobs, link) {
+		if (at->oldest_ms <= j->oldest_ms) {
+			TAILQ_INSERT_AFTER(jobs, at, j, link);
 			return;
 		}
 	}
-	TAILQ_INSERT_HEAD(&s->jobs, j, link);
+	TAILQ_INSERT_HEAD(jobs, j, link);
 }
 
 static struct job *
@@ -102,29 +194,28 @@ new_job(struct schedule *s, uint64_t study, int64_t now_ms)
 	j->began_ms = now_ms;
 	TAILQ_INIT(&j->fragments);
 	LIST_INSERT_HEAD(&s->bucket[study % SCHEDULE_BUCKETS], j, by_study);
+	LIST_INSERT_HEAD(&s->all, j, all);
 	s->n++;
 	return j;
 }
 
 struct job *
-schedule_offer(struct schedule *s, uint64_t study, enum spool_priority priority,
-    int64_t oldest_ms, int64_t now_ms)
+schedule_offer(struct schedule *s, const struct schedule_offer *o, int64_t now_ms)
 {
-	struct job *j = schedule_find(s, study);
-
-	bool moves = j == NULL || j->priority != priority ||
-	    j->oldest_ms != oldest_ms;
+	struct job *j = schedule_find(s, o->study);
+	bool stays = j != NULL && j->peer->id == o->peer &&
+	    j->priority == o->priority && j->oldest_ms == o->oldest_ms;
 
 	if (j == NULL)
-		j = new_job(s, study, now_ms);
-	else if (moves)
-		TAILQ_REMOVE(&s->jobs, j, link);
-	j->priority = priority;
-	j->oldest_ms = oldest_ms;
+		j = new_job(s, o->study, now_ms);
+	else if (!stays)
+		leave_peer(j);
+	j->priority = o->priority;
+	j->oldest_ms = o->oldest_ms;
 	j->seen = true;
 	j->drained = false;	/* there may be more above the cursor */
-	if (moves)
-		insert_job(s, j);
+	if (!stays)
+		join_peer(j, find_peer(s, o->peer));
 	return j;
 }
 
@@ -153,20 +244,48 @@ has_work(const struct job *j, int64_t now_ms, bool untried)
 	return f != NULL && (!untried || f->first_failed_ms == 0);
 }
 
-struct job *
-schedule_pick(struct schedule *s, int64_t now_ms, bool untried_first)
+static struct job *
+first_with_work(struct jobs *jobs, int64_t now_ms, bool untried)
 {
 	struct job *j;
 
-	if (untried_first) {
-		TAILQ_FOREACH(j, &s->jobs, link) {
-			if (has_work(j, now_ms, true))
+	TAILQ_FOREACH(j, jobs, link) {
+		if (has_work(j, now_ms, untried))
+			return j;
+	}
+	return NULL;
+}
+
+static struct job *
+pick_of_priority(struct schedule *s, size_t c, int64_t now_ms, bool untried)
+{
+	struct schedule_peer *p;
+	struct job *best = NULL;
+
+	TAILQ_FOREACH(p, &s->peers, link) {
+		struct job *j;
+
+		if (best != NULL && served(s, p, c) >= served(s, best->peer, c))
+			continue;
+		j = first_with_work(&p->jobs[c], now_ms, untried);
+		if (j != NULL)
+			best = j;
+	}
+	return best;
+}
+
+struct job *
+schedule_pick(struct schedule *s, int64_t now_ms, bool untried_first,
+    enum spool_priority least)
+{
+	for (int untried = untried_first; untried >= 0; untried--) {
+		for (int c = SPOOL_STAT; c >= (int)least; c--) {
+			struct job *j = pick_of_priority(s, (size_t)c, now_ms,
+			    untried != 0);
+
+			if (j != NULL)
 				return j;
 		}
-	}
-	TAILQ_FOREACH(j, &s->jobs, link) {
-		if (has_work(j, now_ms, false))
-			return j;
 	}
 	return NULL;
 }
@@ -195,16 +314,28 @@ job_holds(const struct job *j, uint64_t id)
 	return false;
 }
 
+void
+schedule_nudge(struct schedule *s, int64_t now_ms)
+{
+	struct fragment *f;
+	struct job *j;
+
+	LIST_FOREACH(j, &s->all, all) {
+		TAILQ_FOREACH(f, &j->fragments, link)
+			f->due_ms = now_ms;
+	}
+}
+
 int64_t
-schedule_next(const struct schedule *s, int64_t now_ms)
+schedule_next(const struct schedule *s, int64_t now_ms, enum spool_priority least)
 {
 	int64_t next = INT64_MAX;
 	struct job *j;
 
-	TAILQ_FOREACH(j, &s->jobs, link) {
+	LIST_FOREACH(j, &s->all, all) {
 		struct fragment *f;
 
-		if (!j->seen)
+		if (!j->seen || j->priority < least)
 			continue;
 		if (!j->drained)
 			return now_ms;

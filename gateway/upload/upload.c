@@ -26,7 +26,7 @@
 
 static const char *const state_names[] = {
 	[UPLOAD_UP] = "up", [UPLOAD_DOWN] = "down", [UPLOAD_BUSY] = "busy",
-	[UPLOAD_HELD] = "held",
+	[UPLOAD_HELD] = "held", [UPLOAD_CLOSED] = "closed",
 };
 
 const char *
@@ -263,6 +263,9 @@ take_note(struct upload *u, struct note *n, int64_t now_ms)
 		}
 		u->next_refresh_ms = now_ms;
 		break;
+	case NOTE_REFRESH:
+		u->next_refresh_ms = now_ms;
+		break;
 	case NOTE_WAKE:
 		break;
 	}
@@ -421,8 +424,8 @@ upload_free(struct upload *u)
 	free(u);
 }
 
-static void
-post_note(struct upload *u, enum note_kind kind, const char *destination)
+void
+upload_post(struct upload *u, enum note_kind kind, const char *destination)
 {
 	struct note *n = xcalloc(1, sizeof(*n));
 
@@ -438,13 +441,13 @@ upload_wake(void *upload)
 	struct upload *u = upload;
 
 	if (!atomic_exchange(&u->woken, true))
-		post_note(u, NOTE_WAKE, NULL);
+		upload_post(u, NOTE_WAKE, NULL);
 }
 
 void
 upload_nudge(struct upload *u, const char *destination)
 {
-	post_note(u, NOTE_NUDGE, destination);
+	upload_post(u, NOTE_NUDGE, destination);
 }
 
 int

@@ -42,6 +42,7 @@ enum upload_state {
 	UPLOAD_DOWN,	/* probed with growing intervals until it is back */
 	UPLOAD_BUSY,	/* it asked us to wait */
 	UPLOAD_HELD,	/* by an operator */
+	UPLOAD_CLOSED,	/* its windows say: nothing now; next_try_ms: until then */
 };
 const char *upload_state_name(enum upload_state s);
 
@@ -55,6 +56,8 @@ struct upload_destination {
 	unsigned in_flight;		/* requests */
 	uint64_t bytes_per_second;	/* measured, over all connections; 0: unknown */
 	uint64_t delivered, failures;	/* since the start */
+	uint64_t rate;			/* bytes/s it may have now; 0: no limit */
+	char	 jobs[200];		/* what it has yet to confirm, in words; "" */
 };
 typedef int upload_destination_fn(void *arg, const struct upload_destination *d);
 /* Valid during the callback only, which may not call the uploader. */

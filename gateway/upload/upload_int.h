@@ -4,6 +4,9 @@
  *   arrivals.c	incomplete studies become complete and are routed
  *   lane.c	one destination: its state, its transfer threads, probing
  *   request.c	cutting a request, and what its answer means for the job
+ *   settle.c	verdicts become durable
+ *   tend.c	the thread that looks after what a destination confirms later
+ *   windows.c	pure: how fast at what time of the week
  *   explain.c	why a study is not there yet, in words
  *   schedule.c	pure: jobs and fragments
  *
@@ -21,6 +24,7 @@
 #include "gateway/destination/destination.h"
 #include "gateway/upload/schedule_int.h"
 #include "gateway/upload/upload.h"
+#include "gateway/upload/windows_int.h"
 
 #define REQUEST_INSTANCES_MAX 512
 
@@ -44,14 +48,26 @@ struct lane {
 	struct upload *up;
 	struct destination *dest;
 	const struct config *cfg;	/* what dest was opened with, and borrows */
+	const struct config_destination *conf;	/* of cfg */
 	char	 *name, *text;		/* text: its configuration, to tell changes */
 	struct queue *work;		/* struct request, for the threads */
 	pthread_t *threads;
 	unsigned n_threads;
+	struct tender {			/* tend.c */
+		pthread_t thread;
+		bool running;
+		atomic_bool stopping, paused;
+		struct queue *wakes;
+	} tender;
 	struct schedule sched;
 
-	enum upload_state state;	/* not UPLOAD_HELD: that is `held` */
+	enum upload_state state;	/* UP, DOWN or BUSY */
+	char	 reason[256];
 	bool	 held;			/* by an operator */
+	bool	 closed;		/* by a window */
+	uint64_t limit;			/* bytes/s of all connections; 0: none */
+	int64_t	 window_ends_ms;	/* wall; CLOCK_NEVER */
+	int64_t	 next_window_ms;	/* monotonic: look at the windows again */
 	bool	 cautious;		/* one request at a time until one succeeds */
 	bool	 probing;
 	unsigned failures_in_row;
@@ -59,7 +75,8 @@ struct lane {
 	int64_t	 next_try_ms;		/* monotonic; of a probe, or the end of BUSY */
 	uint64_t successes;
 	uint64_t learned_bytes;		/* 413 taught us; 0: nothing */
-	double	 rate;			/* bytes/s of one connection, smoothed */
+	double	 rate;			/* bytes/s of one connection, measured,
+					 * smoothed; 0: not yet */
 	unsigned in_flight;
 
 	struct upload_destination shown;	/* up->mu */
@@ -72,7 +89,7 @@ struct waiting_study {		/* for upload_explain() */
 	int64_t	 complete_at_ms;	/* CLOCK_BOOTTIME */
 };
 
-enum note_kind { NOTE_DONE, NOTE_CONFIGURE, NOTE_NUDGE, NOTE_WAKE };
+enum note_kind { NOTE_DONE, NOTE_CONFIGURE, NOTE_NUDGE, NOTE_WAKE, NOTE_REFRESH };
 struct note {			/* to the scheduler */
 	enum note_kind kind;
 	struct request *request;	/* DONE */
@@ -104,6 +121,8 @@ struct upload {
 };
 
 uint32_t upload_random(struct upload *u);
+/* NUDGE, WAKE, REFRESH; any thread, never blocks. destination NULL: all. */
+void upload_post(struct upload *u, enum note_kind kind, const char *destination);
 
 /* ---- arrivals.c ---- */
 
@@ -123,15 +142,42 @@ void lane_run(struct lane *l, int64_t now_ms);
 int64_t lane_next(const struct lane *l, int64_t now_ms);
 void lane_refresh(struct lane *l, int64_t now_ms);
 void lane_probed(struct lane *l, const struct destination_result *r, int64_t now_ms);
-/* What a request says of the destination. */
-void lane_heard(struct lane *l, const struct destination_result *r, uint64_t delivered,
+/* What a request says of the destination; taken: instances delivered or sent. */
+void lane_heard(struct lane *l, const struct destination_result *r, uint64_t taken,
     int64_t now_ms);
+void lane_count_delivered(struct lane *l, uint64_t n);	/* any thread */
 void lane_nudge(struct lane *l, int64_t now_ms);
 void lane_show(struct lane *l, int64_t now_ms);
 
 /* ---- borrow.c ---- */
 
 void lane_await_return(struct lane *l);	/* of one that is retiring */
+
+/* ---- settle.c; any thread ---- */
+
+struct settled {		/* what became of items */
+	uint64_t taken;		/* delivered or sent */
+	uint64_t sent, delivered;
+	uint64_t bytes;		/* delivered */
+	uint64_t again;		/* sent by the job before, owed again */
+};
+/* Verdicts of a request (job 0: RETRY and SENT stay as they are), or of what job has
+ * sent (RETRY is owed again). Logs what is set aside. Negative errno: none of it is
+ * settled (it is delivered again: the destination has it, and says so). */
+int  settle_items(struct lane *l, uint64_t job, const struct destination_item *items,
+	 size_t n, struct settled *ret);
+/* Nothing of the study is owed to the lane any more, nor sent. */
+bool settle_is_whole(struct lane *l, uint64_t study, uint64_t *ret_delivered);
+
+/* ---- tend.c; the scheduler ---- */
+
+void tender_init(struct lane *l);
+int  tender_start(struct lane *l);
+void tender_wake(struct lane *l);
+void tender_pause(struct lane *l, bool paused);
+void tender_ask_stop(struct lane *l);	/* before the destination is canceled */
+void tender_join(struct lane *l);
+void tender_free(struct lane *l);
 
 /* ---- request.c ---- */
 
