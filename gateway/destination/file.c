@@ -85,6 +85,34 @@ sha256_hex(const void *data, size_t len, char ret[static 65])
 	print_hex(digest, ret);
 }
 
+/* One and the same: OpenSSL's type is not for headers. */
+struct sha256 *
+sha256_new(void)
+{
+	return (struct sha256 *)new_digest();
+}
+
+void
+sha256_free(struct sha256 *h)
+{
+	EVP_MD_CTX_free((EVP_MD_CTX *)h);
+}
+
+void
+sha256_update(struct sha256 *h, const void *data, size_t len)
+{
+	update_digest((EVP_MD_CTX *)h, data, len);
+}
+
+void
+sha256_end(struct sha256 *h, char ret[static 65])
+{
+	uint8_t digest[SHA256_SIZE];
+
+	end_digest((EVP_MD_CTX *)h, digest);
+	print_hex(digest, ret);
+}
+
 /* ---- opening ------------------------------------------------------------- */
 
 static int

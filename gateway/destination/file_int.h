@@ -29,9 +29,16 @@ int	 instance_file_prepare(struct instance_file *f, uint64_t part);
 /* The first error of reading our own bytes, else 0. */
 int	 instance_file_error(const struct instance_file *f);
 
-/* Of anything else. */
+/* SHA-256 of anything else: at once, or as it comes. */
+struct sha256;
+
 void	 sha256_hex(const void *data, size_t len, char ret[static 65]);
+struct sha256 *sha256_new(void);
+void	 sha256_free(struct sha256 *h);	/* takes NULL */
+void	 sha256_update(struct sha256 *h, const void *data, size_t len);
+void	 sha256_end(struct sha256 *h, char ret[static 65]);	/* and begins anew */
 
 DEFINE_CLEANUP(struct instance_file, instance_file_close)
+DEFINE_CLEANUP(struct sha256, sha256_free)
 
 #endif

@@ -73,6 +73,7 @@ s3_open(const struct s3_options *opt, struct s3 **ret, struct buf *why)
 	};
 	int r;
 
+	(void)pthread_mutex_init(&s->mu, NULL);
 	s->bucket = xstrdup(opt->bucket);
 	s->region = xstrdup(opt->region);
 	s->prefix = xstrdup(opt->prefix != NULL ? opt->prefix : "");
@@ -103,6 +104,8 @@ s3_close(struct s3 *s)
 	if (s == NULL)
 		return;
 	http_client_free(s->http);
+	s3_unfinished_free(s);
+	(void)pthread_mutex_destroy(&s->mu);
 	free(s->bucket);
 	free(s->region);
 	free(s->prefix);

@@ -4,12 +4,14 @@
  * answer that is no success means, s3_xml.c reads the documents, s3_object.c has
  * the calls for single objects, s3_bulk.c those for many, s3_upload.c and
  * s3_parts.c the uploads in parts. A struct s3 is read-only after it was opened,
- * but for `conditions`.
+ * but for `conditions` and the list of what was not finished.
  */
 #ifndef CW_DESTINATION_S3_CLIENT_INT_H
 #define CW_DESTINATION_S3_CLIENT_INT_H
 
+#include <pthread.h>
 #include <stdatomic.h>
+#include <sys/queue.h>
 
 #include "gateway/destination/s3_int.h"
 
@@ -24,6 +26,9 @@
 /* Does the server refuse to write where something is (If-None-Match)? */
 enum s3_conditions { S3_UNTRIED, S3_HONOURED, S3_UNKNOWN };
 
+struct s3_unfinished;
+LIST_HEAD(s3_unfinished_list, s3_unfinished);
+
 struct s3 {
 	struct http_client *http;
 	char	*bucket, *region, *prefix;
@@ -31,6 +36,8 @@ struct s3 {
 	bool	 amazon;		/* no endpoint was given */
 	uint64_t part_size;
 	atomic_int conditions;		/* enum s3_conditions */
+	pthread_mutex_t mu;		/* taken alone */
+	struct s3_unfinished_list unfinished;	/* guarded by mu */
 };
 
 /* ---- s3_xml.c ------------------------------------------------------------ */
@@ -134,6 +141,12 @@ int	 s3_upload_parse(struct s3_upload *u, const char *text, const char *bucket,
 /* What ListParts shows is what is there: others are to be sent again. */
 int	 s3_upload_listed(struct s3_upload *u, const char *xml, size_t len,
     bool *seen, unsigned *ret_next);
+
+/* ---- s3_unfinished.c: uploads in parts that somebody has to end ----------- */
+
+void s3_unfinished_add(struct s3 *s, const struct s3_object *o, const char *id);
+void s3_unfinished_drop(struct s3 *s, const struct s3_object *o);
+void s3_unfinished_free(struct s3 *s);
 
 /* ---- s3_upload.c --------------------------------------------------------- */
 

@@ -24,7 +24,7 @@
 #define REGION_WORDS "the bucket is in another region"
 #define KEY_WORDS    "the object's name is longer than 1024 bytes: shorten `key` " \
 		     "or `prefix`"
-#define KMS_WORDS    "the KMS key cannot be used: look at `sse_key`, and whether " \
+#define KMS_WORDS    "the KMS key cannot be used: look at `kms_key`, and whether " \
 		     "the key is enabled"
 #define FULL_WORDS   "the bucket has no room left"
 #define EXPIRED_WORDS "the session keys have expired, and there are no newer ones"

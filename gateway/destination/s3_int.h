@@ -62,6 +62,10 @@ struct s3_object {
  * only_new asks first. */
 enum s3_said s3_put(struct s3 *s, const struct s3_object *o,
     struct destination_result *ret, char *why, size_t why_size);
+/* Reads the file for all hashes that s3_put() will want, as instance_file_prepare(). */
+int s3_prepare(const struct s3 *s, struct instance_file *file);
+/* Takes away the parts of those that were not finished and are no longer owed. */
+void s3_tidy(struct s3 *s);
 /* Small texts: manifests, probes. */
 enum s3_said s3_put_text(struct s3 *s, const char *key, const char *content_type,
     const char *text, size_t len, bool only_new, struct destination_result *ret);

@@ -125,6 +125,15 @@ put_whole(struct s3 *s, const struct s3_object *o, struct destination_result *re
 	return said;
 }
 
+int
+s3_prepare(const struct s3 *s, struct instance_file *file)
+{
+	uint64_t length = instance_file_length(file);
+
+	return instance_file_prepare(file, length < s->part_size ? 0 :
+	    s3_part_size(s->part_size, length));
+}
+
 enum s3_said
 s3_put(struct s3 *s, const struct s3_object *o, struct destination_result *ret,
     char *why, size_t why_size)

@@ -413,8 +413,10 @@ s3_put_parts(struct s3 *s, const struct s3_object *o, struct destination_result 
 {
 	AUTO(end_sending) struct sending g = { .s = s, .o = o, .ret = ret,
 		.why = why, .why_size = why_size };
-	enum s3_said said = send_once(&g);
+	enum s3_said said;
 
+	s3_unfinished_drop(s, o);
+	said = send_once(&g);
 	if (said == S3_ABSENT) {
 		forget_note(o);
 		said = send_once(&g);
@@ -426,5 +428,7 @@ s3_put_parts(struct s3 *s, const struct s3_object *o, struct destination_result 
 		give_up(&g);
 	else if (said == S3_DONE)
 		forget_note(o);
+	else if (g.u.id[0] != '\0')
+		s3_unfinished_add(s, o, g.u.id);
 	return g.let_go ? S3_FAILED : said;
 }
