@@ -27,6 +27,7 @@ A system test begins so:
     cloud.place.path("pki", "ec.pem")                   # for Roles Anywhere: pki.py
     rolesanywhere.TRUST_ANCHOR, .PROFILE, .ROLE
     cloud.keys.add("AKIA...", "secret", token="T", expires=cloud.place.now() + 60)
+    tokens.Tokens(cloud.place).endpoints                # for Aws(..., authorizer=True)
     cloud.s3.close(); cloud.s3.open()                   # it goes away, and is back
 
 As a process of its own its state survives kill -9: started again at the same DIR it

@@ -26,6 +26,8 @@ Each request takes the first order of the script that matches and is not used up
     "status", "headers", "body"        answered as they stand, nothing is done
     "headers" alone          are added to what is answered
     "early": true            with error or status: before the body is read, and close
+                             (so it is for who sends Expect, unless false); with
+                             "linger": true what still comes is read
     "lost": true             it is done, and the connection ends without a word
     "hang": "request" | "answer" | "reply"   say nothing: before the body, after
                              it (nothing is done), in the middle of the reply
@@ -275,8 +277,8 @@ class Request:
         self.path, _, self.query_text = target.partition("?")
         self.headers, self.names, self.body = {}, [], None
         self.algorithms = ["sha256", "md5"]
-        self.noted, self.config, self.now = {}, service.config(), \
-            service.place.now()
+        self.noted, self.order, self.early = {}, {}, False
+        self.config, self.now = service.config(), service.place.now()
         try:
             self.query = [
                 tuple(urllib.parse.unquote(x, errors="strict")
@@ -388,13 +390,15 @@ class Connection:
         if order.get("hang") == "request":
             self.hang(request)
         told = self.told(request, order)
+        expects = "100-continue" in request.header("expect", "").lower()
+        request.early = told is not None and order.get("early", expects)
         try:
-            if told is None or not order.get("early"):
+            if not request.early:
                 early = self.judge(request) if told is None else None
                 if early is not None:
                     return self.refuse_early(request, order, early)
                 request.body = Body(self.place.temporary, request.algorithms)
-                if "100-continue" in request.header("expect", "").lower():
+                if expects:
                     self.peer.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
                 self.read_body(request, order)
             return self.finish(request, order, told)
@@ -412,9 +416,8 @@ class Connection:
             return self.finish(request, order, reply)
         reply.headers["Connection"] = "close"
         self.answer(request, order, reply)
-        self.peer.settimeout(5)
-        while not expects and self.file.read1(PIECE):
-            pass
+        if not expects:
+            self.linger()
         return False
 
     def finish(self, request, order, told):
@@ -428,9 +431,16 @@ class Connection:
                       received=request.body.size)
             raise Gone("lost its answer")
         self.answer(request, order, reply)
-        return not (order.get("close") or order.get("drop") or
-                    (order.get("early") and told)) and \
+        if request.early and order.get("linger"):
+            self.linger()
+        return not (order.get("close") or order.get("drop") or request.early) and \
             request.header("connection", "").lower() != "close"
+
+    def linger(self):
+        """Until the peer is done, so that a reset does not eat the answer."""
+        self.peer.settimeout(5)
+        while self.file.read1(PIECE):
+            pass
 
     def told(self, request, order):
         if "error" in order:
@@ -466,7 +476,7 @@ class Connection:
                    **order.get("headers", {})}
         if reply.status not in (204, 304):
             headers.setdefault("Content-Length", str(reply.length()))
-        if order.get("close"):
+        if order.get("close") or request.early:
             headers["Connection"] = "close"
         head = "HTTP/1.1 %d Told\r\n%s\r\n" % (reply.status, "".join(
             "%s: %s\r\n" % pair for pair in headers.items()))

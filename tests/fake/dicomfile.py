@@ -156,11 +156,11 @@ def check_pixels(file, size, syntax):
             raise ValueError("Pixel data is truncated")
         return
     while True:
-        item = file.read(8)
-        if len(item) < 8:
+        if file.tell() > size:
             raise ValueError("Pixel data is truncated")
-        tag, length = struct.unpack("<II", item)
-        if tag == 0xe0ddfffe:
+        item = file.read(8)
+        tag, length = struct.unpack("<II", item) if len(item) == 8 else (0, 0)
+        if tag != 0xe000fffe:
             return
         file.seek(length, io.SEEK_CUR)
 
