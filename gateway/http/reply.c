@@ -36,9 +36,10 @@ reply_parse_retry_after(const char *value)
 	return s > 0 ? s : 0;
 }
 
+/* The value in buf, cut; its whole length in *ret_len. */
 static bool
 header_value(const char *line, size_t len, const char *name, char *buf,
-    size_t size)
+    size_t size, size_t *ret_len)
 {
 	size_t n = strlen(name);
 
@@ -52,6 +53,7 @@ header_value(const char *line, size_t len, const char *name, char *buf,
 	}
 	while (len > 0 && strchr(" \t\r\n", line[len - 1]) != NULL)
 		len--;
+	*ret_len = len;
 	if (len >= size)
 		len = size - 1;
 	memcpy(buf, line, len);
@@ -63,18 +65,45 @@ void
 reply_head_line(struct http_reply *r, const char *line, size_t len)
 {
 	char value[64];
+	size_t n;
 
 	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0) {
 		/* After a 100 Continue the real head begins. */
+		buf_clear(&r->head);
 		r->content_type[0] = '\0';
 		r->retry_after_ms = -1;
 		return;
 	}
-	if (header_value(line, len, "Retry-After", value, sizeof(value)))
+	(void)buf_add(&r->head, line, len);
+	if (header_value(line, len, "Retry-After", value, sizeof(value), &n))
 		r->retry_after_ms = reply_parse_retry_after(value);
 	else
 		(void)header_value(line, len, "Content-Type", r->content_type,
-		    sizeof(r->content_type));
+		    sizeof(r->content_type), &n);
+}
+
+bool
+http_reply_header(const struct http_reply *r, const char *name, char *buf,
+    size_t size)
+{
+	const char *line = r->head.data;
+	const char *end = line != NULL ? line + r->head.len : NULL;
+	size_t len;
+
+	while (line < end) {
+		const char *next = memchr(line, '\n', (size_t)(end - line));
+
+		next = next != NULL ? next + 1 : end;
+		if (header_value(line, (size_t)(next - line), name, buf, size,
+			&len)) {
+			if (len < size)
+				return true;
+			break;
+		}
+		line = next;
+	}
+	buf[0] = '\0';
+	return false;
 }
 
 /* ---- words for a status -------------------------------------------------- */
@@ -119,24 +148,24 @@ words_for(int status)
 }
 
 static void
-explain_unauthorized(const struct transfer *t, struct buf *b)
-{
-	(void)buf_add_str(b, "the server does not accept ");
-	credential_describe(t->conn->client->credential, b);
-}
-
-static void
 explain_status(const struct transfer *t, struct buf *b)
 {
+	const struct http_client *c = t->conn->client;
 	int status = t->reply->status;
 
 	if (status < 300)
 		return;
-	(void)buf_printf(b, "%s: %d: ", t->conn->client->host, status);
-	if (status == 401)
-		explain_unauthorized(t, b);
-	else
+	(void)buf_printf(b, "%s: %d: ", c->host, status);
+	if (status == 400 || status == 401 || status == 403) {
+		if (skew_describe(c, b))
+			(void)buf_add_str(b, "; ");
+	}
+	if (status == 401 && c->service.name == NULL) {
+		(void)buf_add_str(b, "the server does not accept ");
+		credential_describe(c->credential, b);
+	} else if (!fault_explain(t->reply, c->credential, t->headers, b)) {
 		(void)buf_add_str(b, words_for(status));
+	}
 }
 
 /* ---- words for what is no answer ----------------------------------------- */
@@ -198,6 +227,17 @@ explain_alert(const struct transfer *t, struct buf *b)
 	return true;
 }
 
+/* Known from answers before: a certificate is judged by our clock. */
+static void
+add_skew(const struct http_client *c, struct buf *b)
+{
+	struct buf skew = BUF_INIT(100);
+
+	if (skew_describe(c, &skew))
+		(void)buf_printf(b, "; %s", skew.data);
+	buf_free(&skew);
+}
+
 static void
 explain_tls(const struct transfer *t, CURLcode code, struct buf *b)
 {
@@ -206,8 +246,11 @@ explain_tls(const struct transfer *t, CURLcode code, struct buf *b)
 
 	if (t->conn->tls_why.len > 0)
 		(void)buf_printf(b, "credential: %s", t->conn->tls_why.data);
-	else if (tls_explain(&t->conn->seen, c->host, c->ca_file != NULL, b))
+	else if (tls_explain(&t->conn->seen, c->host, "tls: ca_file",
+		c->ca_file != NULL, b)) {
+		add_skew(c, b);
 		return;
+	}
 	else if (code == CURLE_PEER_FAILED_VERIFICATION &&
 	    t->conn->seen.names[0] != '\0')
 		(void)buf_printf(b, "%s: its certificate is for %s: url must use the "
@@ -310,7 +353,7 @@ answered_anyway(const struct transfer *t, CURLcode code)
 static enum http_outcome
 decide(const struct transfer *t, CURLcode code)
 {
-	if (t->canceled)
+	if (t->canceled || t->closed)
 		return HTTP_CANCELED;
 	if (t->stalled_ms != 0)
 		return HTTP_STALLED;
@@ -339,7 +382,6 @@ explain(const struct transfer *t, CURLcode code, struct buf *b)
 		else
 			explain_connect(t, b);
 		break;
-	case HTTP_PROXY:
 	case HTTP_TLS:
 		if (code == CURLE_OPERATION_TIMEDOUT)
 			explain_timeout(t, b);
@@ -356,11 +398,20 @@ explain(const struct transfer *t, CURLcode code, struct buf *b)
 		(void)buf_printf(b, "given up here: %s", strerror(-t->local));
 		break;
 	case HTTP_CANCELED:
-		(void)buf_add_str(b, "given up: it is being stopped");
+		(void)buf_add_str(b, t->closed ? "outside of its hours: nothing is "
+		    "sent now" : "given up: it is being stopped");
 		break;
+	case HTTP_PROXY:
 	case HTTP_CREDENTIAL:
 		break;
 	}
+}
+
+static bool
+may_be_the_proxy(enum http_outcome o)
+{
+	return o == HTTP_ANSWERED || o == HTTP_UNREACHABLE || o == HTTP_TLS ||
+	    o == HTTP_BROKEN;
 }
 
 void
@@ -373,7 +424,13 @@ reply_conclude(struct transfer *t, CURLcode code)
 	r->local = r->outcome == HTTP_LOCAL ? t->local : 0;
 	r->answered_early = r->outcome == HTTP_ANSWERED &&
 	    r->sent_bytes < t->req->body_length;
-	explain(t, code, &b);
+	if (may_be_the_proxy(r->outcome) && !t->too_long &&
+	    proxy_explain(t, code, &b)) {
+		r->outcome = HTTP_PROXY;
+		r->status = 0;
+	} else {
+		explain(t, code, &b);
+	}
 	(void)snprintf(r->why, sizeof(r->why), "%s", b.len > 0 ? b.data : "");
 	buf_free(&b);
 }

@@ -218,8 +218,8 @@ issuer_unknown(int error)
 }
 
 bool
-tls_explain(const struct tls_seen *seen, const char *host, bool own_ca,
-    struct buf *why)
+tls_explain(const struct tls_seen *seen, const char *host, const char *option,
+    bool own_ca, struct buf *why)
 {
 	switch (seen->error) {
 	case X509_V_OK:
@@ -243,9 +243,10 @@ tls_explain(const struct tls_seen *seen, const char *host, bool own_ca,
 	}
 	if (issuer_unknown(seen->error))
 		(void)buf_printf(why, "%s: the certificate of \"%s\" was issued by "
-		    "\"%s\", which %s; name its CA in tls: ca_file (a firewall that "
+		    "\"%s\", which %s%s; name its CA in %s (a firewall that "
 		    "inspects TLS shows its own)", host, seen->subject, seen->issuer,
-		    own_ca ? "is not in tls: ca_file" : "this machine does not know");
+		    own_ca ? "is not in " : "this machine does not know",
+		    own_ca ? option : "", option);
 	else
 		(void)buf_printf(why, "%s: the certificate of \"%s\" is not good: %s",
 		    host, seen->subject, X509_verify_cert_error_string(seen->error));

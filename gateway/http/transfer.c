@@ -18,23 +18,19 @@
 #include "gateway/base/clock.h"
 #include "gateway/http/http_int.h"
 
-#define UPLOAD_PORTION (128L << 10)	/* filling larger ones delays the sending */
-#define LOOK_MS	       1000	/* at most between two looks for progress */
-#define IDLE_MAX_S     60L	/* a kept-alive connection is not used after */
-
-#ifndef CAUSEWAY_VERSION
-#define CAUSEWAY_VERSION "0"
-#endif
+#define LOOK_MS 1000	/* at most between two looks for progress */
 
 /* ---- sockets ------------------------------------------------------------- */
 
-static curl_socket_t
-open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+curl_socket_t
+transfer_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	struct http_connection *conn = arg;
 	curl_socket_t fd;
 
 	(void)purpose;
+	conn->handshakes = 0;
+	conn->sockets_opened++;
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC,
 	    address->protocol);
 	for (size_t i = 0; fd >= 0 && i < HTTP_SOCKETS_MAX; i++) {
@@ -46,8 +42,8 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
-static int
-close_socket(void *arg, curl_socket_t fd)
+int
+transfer_close_socket(void *arg, curl_socket_t fd)
 {
 	struct http_connection *conn = arg;
 
@@ -79,8 +75,43 @@ answer_waits(const struct http_connection *conn)
 
 /* ---- what curl calls ----------------------------------------------------- */
 
+static void
+begin_urgent(struct transfer *t)
+{
+	if (t->req->urgent && !t->urgent) {
+		t->urgent = true;
+		rate_urgent_begin(t->conn->client->rate);
+	}
+}
+
+static void
+end_urgent(struct transfer *t)
+{
+	if (t->urgent) {
+		t->urgent = false;
+		rate_urgent_end(t->conn->client->rate);
+	}
+}
+
+/* How much of it may leave now; 0: wait until t->again_ms, or t->closed. */
 static size_t
-give_body(char *data, size_t size, size_t n, void *arg)
+ask_rate(struct transfer *t, size_t want)
+{
+	int64_t again;
+	size_t n;
+
+	begin_urgent(t);
+	if (rate_take(t->conn->client->rate, want, t->req->urgent, clock_mono_ms(),
+		&n, &again) < 0) {
+		t->closed = true;
+		return 0;
+	}
+	t->again_ms = n == 0 ? again : 0;
+	return n;
+}
+
+size_t
+transfer_give_body(char *data, size_t size, size_t n, void *arg)
 {
 	struct transfer *t = arg;
 	uint64_t left = t->req->body_length - t->reply->sent_bytes;
@@ -95,18 +126,24 @@ give_body(char *data, size_t size, size_t n, void *arg)
 	}
 	if (want > left)
 		want = (size_t)left;
+	want = ask_rate(t, want);
+	if (want == 0)
+		return t->closed ? CURL_READFUNC_ABORT : CURL_READFUNC_PAUSE;
 	got = t->req->body(t->req->body_arg, data, want);
 	if (got <= 0 || (size_t)got > want) {
 		t->local = got < 0 ? (int)got : -EPROTO;
 		return CURL_READFUNC_ABORT;
 	}
+	rate_give_back(t->conn->client->rate, want - (size_t)got);
 	t->reply->sent_bytes += (uint64_t)got;
+	if ((uint64_t)got == left)
+		end_urgent(t);
 	return (size_t)got;
 }
 
 /* curl itself starts anew when a kept-alive connection was dead. */
-static int
-rewind_body(void *arg, curl_off_t offset, int origin)
+int
+transfer_rewind_body(void *arg, curl_off_t offset, int origin)
 {
 	struct transfer *t = arg;
 
@@ -126,23 +163,51 @@ current_status(const struct transfer *t)
 	return (int)status;
 }
 
-static size_t
-take_head(char *data, size_t size, size_t n, void *arg)
+/* Connecting has a limit of its own, which curl keeps. */
+bool
+transfer_is_connected(const struct transfer *t)
+{
+	curl_off_t us = 0;
+
+	(void)curl_easy_getinfo(t->conn->easy, CURLINFO_PRETRANSFER_TIME_T, &us);
+	return us > 0;
+}
+
+/* Not for the server yet: the proxy's CONNECT is under way. */
+static bool
+is_tunneling(const struct transfer *t)
+{
+	const struct http_client *c = t->conn->client;
+
+	return c->proxy != NULL && c->tls && !t->conn->handshake &&
+	    !transfer_is_connected(t);
+}
+
+size_t
+transfer_take_head(char *data, size_t size, size_t n, void *arg)
 {
 	struct transfer *t = arg;
 	size_t len = size * n;
 	bool empty = len == 0 || data[0] == '\r' || data[0] == '\n';
 
+	if (is_tunneling(t)) {
+		proxy_head_line(t->conn, data, len);
+		return len;
+	}
 	t->received += len;
-	if (empty)
-		t->headed = current_status(t) >= 200;
-	else
+	if (t->headed)	/* a trailer's line says nothing that is trusted */
+		return len;
+	if (!empty) {
 		reply_head_line(t->reply, data, len);
+	} else if (current_status(t) >= 200) {
+		t->headed = true;
+		skew_learn(t->conn->client, t->reply);
+	}
 	return len;
 }
 
-static size_t
-take_body(char *data, size_t size, size_t n, void *arg)
+size_t
+transfer_take_body(char *data, size_t size, size_t n, void *arg)
 {
 	struct transfer *t = arg;
 	size_t len = size * n;
@@ -164,115 +229,6 @@ take_body(char *data, size_t size, size_t n, void *arg)
 		return 0;
 	}
 	return len;
-}
-
-static CURLcode
-prepare_tls(CURL *easy, void *ctx, void *arg)
-{
-	struct http_connection *conn = arg;
-	const struct tls_files *own = &conn->client->certificate;
-
-	(void)easy;
-	conn->handshake = true;
-	conn->seen = (struct tls_seen){ 0 };
-	buf_clear(&conn->tls_why);
-	if (tls_watch(ctx, &conn->seen) < 0)
-		return CURLE_OUT_OF_MEMORY;
-	if (own->certificate != NULL &&
-	    tls_load_certificate(ctx, own, &conn->tls_why) < 0)
-		return CURLE_SSL_CERTPROBLEM;
-	return CURLE_OK;
-}
-
-/* ---- options ------------------------------------------------------------- */
-
-static void
-set_connection(struct http_connection *conn)
-{
-	const struct http_client *c = conn->client;
-	CURL *e = conn->easy;
-
-	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(e, CURLOPT_PROXY, "");
-	curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
-	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS,
-	    (long)c->connect_timeout_ms);
-	curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, IDLE_MAX_S);
-	curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
-	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
-	curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_PORTION);
-	curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, conn->fresh ? 1L : 0L);
-	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, conn->error);
-	curl_easy_setopt(e, CURLOPT_USERAGENT, "causeway/" CAUSEWAY_VERSION);
-	curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-	curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, conn);
-	curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
-	curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, conn);
-#if LIBCURL_VERSION_NUM >= 0x075500
-	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
-#else
-	curl_easy_setopt(e, CURLOPT_PROTOCOLS,
-	    (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-#endif
-#if LIBCURL_VERSION_NUM >= 0x075700
-	/* A resolver that hangs must not hold a cancel or a deadline. */
-	curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
-#endif
-}
-
-static void
-set_tls(struct http_connection *conn)
-{
-	CURL *e = conn->easy;
-
-	curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
-	curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
-	curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	curl_easy_setopt(e, CURLOPT_SSL_CTX_FUNCTION, prepare_tls);
-	curl_easy_setopt(e, CURLOPT_SSL_CTX_DATA, conn);
-	if (conn->client->ca_file == NULL)
-		return;
-	curl_easy_setopt(e, CURLOPT_CAINFO, conn->client->ca_file);
-	curl_easy_setopt(e, CURLOPT_CAPATH, NULL);	/* only that CA */
-#if LIBCURL_VERSION_NUM >= 0x075700
-	curl_easy_setopt(e, CURLOPT_CA_CACHE_TIMEOUT, 60L);
-#endif
-}
-
-static void
-set_request(struct transfer *t)
-{
-	const struct http_request *req = t->req;
-	CURL *e = t->conn->easy;
-	AUTO_FREE char *url = xasprintf("%s%s", t->conn->client->base, req->path);
-
-	curl_easy_setopt(e, CURLOPT_URL, url);
-	curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
-	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, take_head);
-	curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
-	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, take_body);
-	curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
-	if (req->body != NULL) {
-		curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
-		curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE,
-		    (curl_off_t)req->body_length);
-		curl_easy_setopt(e, CURLOPT_READFUNCTION, give_body);
-		curl_easy_setopt(e, CURLOPT_READDATA, t);
-		curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, rewind_body);
-		curl_easy_setopt(e, CURLOPT_SEEKDATA, t);
-	} else if (strcmp(req->method, "POST") == 0) {
-		curl_easy_setopt(e, CURLOPT_POST, 1L);
-		curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)0);
-		curl_easy_setopt(e, CURLOPT_POSTFIELDS, "");
-	} else if (strcmp(req->method, "HEAD") == 0) {
-		curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
-	} else {
-		curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
-	}
-	curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, req->method);
 }
 
 /* ---- waiting ------------------------------------------------------------- */
@@ -299,22 +255,13 @@ measure_progress(const struct transfer *t)
 	return t->reply->sent_bytes + t->received - (uint64_t)queued;
 }
 
-/* Connecting has a limit of its own, which curl keeps. */
-static bool
-is_connected(const struct transfer *t)
-{
-	curl_off_t us = 0;
-
-	(void)curl_easy_getinfo(t->conn->easy, CURLINFO_PRETRANSFER_TIME_T, &us);
-	return us > 0;
-}
-
 static bool
 is_stalled(struct transfer *t, int64_t now)
 {
 	uint64_t progress = measure_progress(t);
 
-	if (progress != t->noticed || !is_connected(t)) {
+	/* A pause of ours is no stall of theirs. */
+	if (progress != t->noticed || !transfer_is_connected(t) || t->again_ms != 0) {
 		t->noticed = progress;
 		t->progress_ms = now;
 	}
@@ -328,9 +275,12 @@ must_give_up(struct transfer *t)
 
 	if (atomic_load(&t->conn->client->canceled))
 		t->canceled = true;
+	else if (t->reply->sent_bytes < t->req->body_length &&
+	    rate_closed(t->conn->client->rate))
+		t->closed = true;
 	else if (now >= t->deadline_ms || is_stalled(t, now))
 		t->stalled_ms = now;
-	return t->canceled || t->stalled_ms != 0;
+	return t->canceled || t->closed || t->stalled_ms != 0;
 }
 
 static int
@@ -338,8 +288,22 @@ wait_ms(const struct transfer *t)
 {
 	int left = clock_timeout(t->deadline_ms);
 	int look = (int)look_interval(t);
+	int again = t->again_ms != 0 ? clock_timeout(t->again_ms) : look;
 
+	if (again < look)
+		look = again;
 	return left < 0 || left > look ? look : left;
+}
+
+/* The body goes on: the next turn reads an answer before it asks for more. */
+static bool
+must_resume(struct transfer *t)
+{
+	if (!t->waiting && (t->again_ms == 0 || clock_mono_ms() < t->again_ms))
+		return false;
+	t->waiting = false;
+	t->again_ms = 0;
+	return true;
 }
 
 static bool
@@ -367,45 +331,57 @@ drive(struct transfer *t)
 			return CURLE_FAILED_INIT;
 		if (take_result(t, &code) || must_give_up(t))
 			return code;
-		if (t->waiting) {
-			/* The next turn reads the answer before it asks again. */
-			t->waiting = false;
+		if (must_resume(t))
 			(void)curl_easy_pause(t->conn->easy, CURLPAUSE_CONT);
-		} else {
+		else
 			(void)curl_multi_poll(multi, NULL, 0, wait_ms(t), NULL);
-		}
 	}
+}
+
+static void
+begin(struct transfer *t)
+{
+	struct http_connection *conn = t->conn;
+
+	conn->error[0] = '\0';
+	conn->handshake = conn->proxy_basic = conn->proxy_other = false;
+	conn->sockets_opened = 0;
+	conn->seen = conn->proxy_seen = (struct tls_seen){ 0 };
+	buf_clear(&conn->tls_why);
+	t->deadline_ms = t->req->deadline_ms > 0 ? t->req->deadline_ms :
+	    CLOCK_NEVER;
+	t->progress_ms = clock_mono_ms();
 }
 
 void
 transfer_run(struct transfer *t)
 {
 	struct http_connection *conn = t->conn;
+	struct buf why = BUF_INIT(sizeof(t->reply->why) - 1);
 	CURLcode code = CURLE_FAILED_INIT;
-	long connects = 0;
+	int r;
 
+	begin(t);
 	curl_easy_reset(conn->easy);
-	conn->error[0] = '\0';
-	conn->handshake = false;
-	conn->seen = (struct tls_seen){ 0 };
-	buf_clear(&conn->tls_why);
-	set_connection(conn);
-	set_tls(conn);
-	set_request(t);
-	t->deadline_ms = t->req->deadline_ms > 0 ? t->req->deadline_ms :
-	    CLOCK_NEVER;
-	t->progress_ms = clock_mono_ms();
-
-	if (curl_multi_add_handle(conn->multi, conn->easy) == CURLM_OK) {
+	setup_connection(conn);
+	setup_request(t);
+	r = proxy_apply(conn, &why);
+	if (r < 0) {
+		t->reply->outcome = HTTP_PROXY;
+		(void)snprintf(t->reply->why, sizeof(t->reply->why), "%s", why.data);
+	} else if (t->req->body_length > 0 && rate_closed(conn->client->rate)) {
+		t->closed = true;
+		reply_conclude(t, code);
+	} else if (curl_multi_add_handle(conn->multi, conn->easy) == CURLM_OK) {
 		code = drive(t);
-		(void)curl_easy_getinfo(conn->easy, CURLINFO_NUM_CONNECTS,
-		    &connects);
-		t->reused = connects == 0 && current_status(t) == 0 &&
-		    is_connected(t);
+		t->reused = conn->sockets_opened == 0 &&
+		    current_status(t) == 0 && transfer_is_connected(t);
 		t->reply->status = t->headed ? current_status(t) : 0;
 		reply_conclude(t, code);
 		(void)curl_multi_remove_handle(conn->multi, conn->easy);
 	} else {
 		reply_conclude(t, code);
 	}
+	end_urgent(t);
+	buf_free(&why);
 }
