@@ -27,6 +27,9 @@ settle_replaced(struct stow *s, struct destination_item *item,
 		    "under this UID and keeps them: %s",
 		    s->flavor->cannot_replace);
 		break;
+	case STOW_TRANSCODED:
+		stow_settle_transcoded(item);
+		break;
 	case STOW_DAMAGED:
 	case STOW_UNKNOWN:
 		break;

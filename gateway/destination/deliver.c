@@ -237,6 +237,17 @@ take_parts(struct sending *q, const struct stow_body *body)
 		q->items[i] = parts[i].item;
 }
 
+/* Rule 33: only what is stat as a whole overtakes. */
+static bool
+all_stat(struct destination_item *const *items, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (items[i]->in.priority != SPOOL_STAT)
+			return false;
+	}
+	return true;
+}
+
 static void
 send_items(struct sending *q, const char *method, struct destination_item **items,
     size_t n)
@@ -244,6 +255,7 @@ send_items(struct sending *q, const char *method, struct destination_item **item
 	AUTO(cleanup_stow_body_free) struct stow_body *body =
 	    stow_body_new(q->stow, items, n);
 	AUTO(http_reply_free) struct http_reply reply = { 0 };
+	char sha256[65];
 	struct http_request req = {
 		.method = method,
 		.path = "/studies",
@@ -253,6 +265,7 @@ send_items(struct sending *q, const char *method, struct destination_item **item
 		.body = stow_body_give,
 		.body_arg = body,
 		.body_rewind = stow_body_rewind,
+		.urgent = all_stat(items, n),
 		.reply_max = STOW_REPLY_MAX,
 		.deadline_ms = CLOCK_NEVER,
 	};
@@ -260,6 +273,11 @@ send_items(struct sending *q, const char *method, struct destination_item **item
 	take_parts(q, body);
 	if (q->n == 0)
 		return;
+	if (q->stow->signed_body) {
+		if (stow_body_sha256(body, sha256) < 0)
+			return;		/* the body named the instance */
+		req.sha256 = sha256;
+	}
 	(void)http_call(q->stow->http, &req, &reply);
 	q->ret->bytes += reply.sent_bytes;
 	if (body_decides(&reply))
@@ -269,6 +287,17 @@ send_items(struct sending *q, const char *method, struct destination_item **item
 }
 
 /* ---- reading back -------------------------------------------------------- */
+
+/* Of a later version its presence proves nothing. */
+void
+stow_settle_transcoded(struct destination_item *item)
+{
+	if (item->in.version == 1)
+		stow_settle(item, DESTINATION_OK, "%s", "");
+	else
+		stow_settle(item, DESTINATION_RETRY, "the cloud keeps it in another "
+		    "form, which does not tell the versions apart");
+}
 
 /* After a request left it open what became of this one. */
 static void
@@ -296,14 +325,17 @@ settle_by_reading(struct sending *q, size_t i)
 			    "it refuses an instance without saying why");
 		}
 		break;
+	case STOW_TRANSCODED:
+		stow_settle_transcoded(item);
+		break;
 	case STOW_DAMAGED:
 	case STOW_UNKNOWN:
 		break;
 	}
 }
 
-static void
-deliver_together(struct stow *s, struct destination_item **items, size_t n,
+void
+stow_send(struct stow *s, struct destination_item **items, size_t n,
     struct destination_result *ret)
 {
 	AUTO(free_sending) struct sending q = { .stow = s, .ret = ret };
@@ -362,6 +394,9 @@ settle_version(struct stow *s, struct destination_item *item,
 	case STOW_DIFFERENT:
 		stow_resolve(s, item, ret);
 		break;
+	case STOW_TRANSCODED:
+		stow_settle_transcoded(item);
+		break;
 	case STOW_DAMAGED:
 	case STOW_UNKNOWN:
 		break;
@@ -373,7 +408,7 @@ send_absent(struct stow *s, struct destination_item *item,
     struct destination_result *ret)
 {
 	if (item->in.version == 1 && !item->in.replacing)
-		deliver_together(s, &item, 1, ret);
+		stow_send(s, &item, 1, ret);
 	else if (stow_send_one(s, item, "POST", ret))
 		settle_version(s, item, ret);
 }
@@ -391,6 +426,9 @@ deliver_with_care(struct stow *s, struct destination_item *item,
 		break;
 	case STOW_DIFFERENT:
 		stow_resolve(s, item, ret);
+		break;
+	case STOW_TRANSCODED:
+		stow_settle_transcoded(item);
 		break;
 	case STOW_DAMAGED:
 	case STOW_UNKNOWN:
@@ -431,7 +469,7 @@ stow_deliver(void *self, struct destination_item *items, size_t n,
 			plain[m++] = &items[i];
 	}
 	if (m > 0)
-		deliver_together(self, plain, m, ret);
+		stow_send(self, plain, m, ret);
 	for (size_t i = 0; i < n && ret->health == DESTINATION_UP; i++) {
 		if (needs_care(&items[i].in))
 			deliver_with_care(self, &items[i], ret);

@@ -9,6 +9,8 @@
 
 static const struct destination_kind *const kinds[] = {
 	&destination_dicomweb,
+	&destination_healthimaging,
+	&destination_s3,
 	NULL,
 };
 

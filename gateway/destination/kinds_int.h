@@ -5,5 +5,7 @@
 #include "gateway/destination/destination.h"
 
 extern const struct destination_kind destination_dicomweb;	/* stow.c */
+extern const struct destination_kind destination_healthimaging;
+extern const struct destination_kind destination_s3;	/* bucket.c */
 
 #endif

@@ -19,6 +19,7 @@
 
 /* Both sides of the comparison; the far one is what streams in. */
 struct comparison {
+	const struct stow	*stow;
 	struct destination_item *item;
 	const struct http_reply *reply;
 	struct spool_reader	*ours;
@@ -29,7 +30,8 @@ struct comparison {
 	struct buf  head;	/* preamble and group 0002, until complete */
 	bool	    headed;
 	bool	    unreadable;	/* it is no Part 10 file */
-	bool	    same_bytes;
+	bool	    same_syntax;
+	bool	    same_bytes;	/* so far */
 	uint64_t    at;		/* of the data set */
 	uint64_t    limit;	/* longer cannot be equal */
 	struct dicom_reencode *canonical;	/* NULL: has none */
@@ -99,7 +101,7 @@ judge_head(struct comparison *c, const struct dicom_part10 *head)
 	const struct spool_instance *in = &c->item->in;
 
 	c->headed = true;
-	c->same_bytes = strcmp(head->syntax, in->syntax) == 0;
+	c->same_syntax = c->same_bytes = strcmp(head->syntax, in->syntax) == 0;
 	if (dicom_syntax_convertible(far) &&
 	    dicom_syntax_convertible(dicom_syntax_find(in->syntax)))
 		c->canonical = dicom_reencode_new_compare(far, hash_sink, c->hash);
@@ -219,6 +221,7 @@ canonical_equal(struct comparison *c)
 static enum stow_found
 judge(struct comparison *c)
 {
+	bool compared = c->same_syntax || c->canonical != NULL;
 	int r;
 
 	if (c->same_bytes && c->at == spool_reader_length(c->ours))
@@ -229,7 +232,10 @@ judge(struct comparison *c)
 		stow_unreadable(c->item, r);
 		return STOW_DAMAGED;
 	}
-	return canonical_equal(c) ? STOW_EQUAL : STOW_DIFFERENT;
+	if (canonical_equal(c))
+		return STOW_EQUAL;
+	return c->stow->flavor->transcodes && !compared ? STOW_TRANSCODED :
+	    STOW_DIFFERENT;
 }
 
 /* ---- asking -------------------------------------------------------------- */
@@ -330,6 +336,32 @@ judge_reply(struct comparison *c, const struct http_reply *r,
 	return judge(c);
 }
 
+/* What is kept in another encoding can be had uncompressed, like ours. */
+static const char *
+accept_of(const struct stow *s, const struct spool_instance *in)
+{
+	if (!s->flavor->transcodes)
+		return ACCEPT;
+	return dicom_syntax_convertible(dicom_syntax_find(in->syntax)) ?
+	    "application/dicom; transfer-syntax=" DICOM_UID_EXPLICIT_LE :
+	    "application/dicom; transfer-syntax=*";
+}
+
+/* Where no query shows it. */
+static void
+name_image_set(const struct destination_item *item, char **path)
+{
+	const char *id = item->remote + strlen("imageset:");
+	char *more;
+
+	if (strncmp(item->remote, "imageset:", strlen("imageset:")) != 0 ||
+	    strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789") != strlen(id))
+		return;
+	more = xasprintf("%s?imageSetId=%s", *path, id);
+	free(*path);
+	*path = more;
+}
+
 enum stow_found
 stow_read_back(struct stow *s, struct destination_item *item,
     struct destination_result *ret)
@@ -337,6 +369,7 @@ stow_read_back(struct stow *s, struct destination_item *item,
 	AUTO_FREE char *path = NULL;
 	AUTO(http_reply_free) struct http_reply reply = { 0 };
 	AUTO(end_comparison) struct comparison c = {
+		.stow = s,
 		.item = item,
 		.reply = &reply,
 		.head = BUF_INIT(HEAD_MAX + (1u << 20)),
@@ -344,7 +377,7 @@ stow_read_back(struct stow *s, struct destination_item *item,
 	};
 	struct http_request req = {
 		.method = "GET",
-		.accept = ACCEPT,
+		.accept = accept_of(s, &item->in),
 		.sink = take_reply,
 		.sink_arg = &c,
 		.deadline_ms = CLOCK_NEVER,
@@ -361,6 +394,8 @@ stow_read_back(struct stow *s, struct destination_item *item,
 		stow_unreadable(item, r);
 		return STOW_DAMAGED;
 	}
+	if (s->flavor->transcodes)
+		name_image_set(item, &path);
 	req.path = path;
 	c.hash = hash_new();
 	c.data = xcalloc(1, STOW_PORTION);

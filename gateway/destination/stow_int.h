@@ -38,6 +38,9 @@ struct stow_flavor {
 	bool vague;		/* a failure may mean that other bytes are there */
 	uint64_t request_bytes;	/* takes no more at once; 0: any */
 	const char *limit_name;	/* of that; for people */
+	bool transcodes;	/* keeps another encoding than it was given: asked for
+				 * an uncompressed one where ours is; an item's remote
+				 * "imageset:ID" is where it is read */
 	unsigned page;		/* instances of one answer to a query */
 	/* Before a replacement; NULL: what is sent replaces by itself. */
 	enum stow_deleted (*remove)(struct stow *s, const struct spool_instance *in,
@@ -59,6 +62,7 @@ struct stow {
 	struct http_client *rest;	/* NULL unless the flavor has one */
 	const struct stow_flavor *flavor;
 	enum config_conflict on_conflict;
+	bool		   signed_body;	/* its hash must be known before it leaves */
 };
 
 DEFINE_CLEANUP(struct spool_reader, spool_reader_close)
@@ -74,7 +78,13 @@ void stow_settle(struct destination_item *item, enum destination_verdict v,
 
 /* ---- deliver.c ----------------------------------------------------------- */
 
+void stow_settle_transcoded(struct destination_item *item);
+
 void stow_deliver(void *self, struct destination_item *items, size_t n,
+    struct destination_result *ret);
+/* In one request, whatever they are: what the answer says of each, or what can be
+ * read back. */
+void stow_send(struct stow *s, struct destination_item **items, size_t n,
     struct destination_result *ret);
 /* One instance in a request of its own, by this method. True: the destination claims to have
  * something under its UID now, so the verdict may be asked of it. False: the
@@ -107,6 +117,10 @@ ssize_t	    stow_body_give(void *body, void *data, size_t size);
 int	    stow_body_rewind(void *body);
 /* The verdict of an instance whose bytes could not be had. */
 void	    stow_unreadable(struct destination_item *item, int error);
+
+/* stow_sign.c. Makes the whole body once for its SHA-256, and rewinds it. An error is
+ * that of making it. */
+int	    stow_body_sha256(struct stow_body *b, char ret[static 65]);
 
 DEFINE_CLEANUP(struct stow_body, stow_body_free)
 
@@ -149,6 +163,7 @@ enum stow_found {
 	STOW_EQUAL,
 	STOW_ABSENT,
 	STOW_DIFFERENT,
+	STOW_TRANSCODED,	/* there, but in a form that cannot be compared */
 	STOW_DAMAGED,	/* our own bytes are; the item says so */
 	STOW_UNKNOWN,	/* ret says why */
 };

@@ -11,6 +11,7 @@
 #include "gateway/destination/stow_int.h"
 #include "gateway/dicom/dataset.h"
 
+#define TAG_SOP_INSTANCE   0x00080018u
 #define TAG_INSTANCE_UID   0x00081155u	/* Referenced SOP Instance UID */
 #define TAG_WARNING_REASON 0x00081196u
 #define TAG_FAILURE_REASON 0x00081197u
@@ -113,6 +114,10 @@ add_answer(struct stow_answers *a, const struct dicom_dataset *item,
 {
 	const char *uid = dicom_dataset_text(item, TAG_INSTANCE_UID);
 	struct stow_answer *answer;
+
+	/* HealthImaging's way in its list of failures, by AWS's own sample. */
+	if (uid == NULL)
+		uid = dicom_dataset_text(item, TAG_SOP_INSTANCE);
 
 	if (a->n == ANSWERS_MAX)
 		return -EMSGSIZE;

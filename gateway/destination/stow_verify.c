@@ -177,6 +177,10 @@ compare_bytes(struct stow *stow, struct destination_look *look,
 	case STOW_DIFFERENT:
 		look->presence = DESTINATION_DIFFERENT;
 		break;
+	case STOW_TRANSCODED:
+		stow_settle(&item, DESTINATION_RETRY, "it is there, in another form "
+		    "that cannot be compared");
+		break;
 	case STOW_DAMAGED:
 	case STOW_UNKNOWN:
 		break;

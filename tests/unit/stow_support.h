@@ -19,6 +19,7 @@
 #include "spool/spool.h"
 #include "tests/unit/cloud_support.h"
 #include "tests/unit/dicom_fixture.h"
+#include "tests/unit/spool_stubs.h"
 
 #define OBJECTS_MAX 1024
 
