@@ -128,8 +128,9 @@ int
 spool_deliveries(struct spool *sp, uint64_t instance, spool_delivery_fn *fn,
     void *arg)
 {
-	const struct spool_delivery_row row = { "cloud", SPOOL_REFUSED, 1,
-		"the cloud holds other bytes under this UID", "" };
+	const struct spool_delivery_row row = { .destination = "cloud",
+		.state = SPOOL_REFUSED, .since_ms = 1, .actor = "", .remote = "",
+		.reason = "the cloud holds other bytes under this UID" };
 
 	(void)sp;
 	return instance == 1 ? fn(arg, &row) : 0;
