@@ -40,9 +40,9 @@ file_bytes(const struct spool_instance *in)
 }
 
 static bool
-goes_in_parts(const struct spool_instance *in)
+goes_in_parts(const struct ahi *a, const struct spool_instance *in)
 {
-	return file_bytes(in) >= S3_PART;
+	return file_bytes(in) >= a->opt->part_size;
 }
 
 static uint64_t
@@ -80,7 +80,7 @@ has_room(const struct ahi *a, const struct ahi_job *j,
 static struct ahi_job *
 find_open(struct ahi *a, const struct spool_instance *in)
 {
-	uint64_t only = goes_in_parts(in) ? in->id : 0;
+	uint64_t only = goes_in_parts(a, in) ? in->id : 0;
 	struct ahi_job *j;
 
 	TAILQ_FOREACH(j, &a->jobs, link) {
@@ -114,7 +114,7 @@ open_batch(struct ahi *a, const struct spool_instance *in)
 
 	a->opening = true;
 	(void)pthread_mutex_unlock(&a->mu);
-	r = ahi_job_make(a, goes_in_parts(in) ? in->id : 0, &j);
+	r = ahi_job_make(a, goes_in_parts(a, in) ? in->id : 0, &j);
 	(void)pthread_mutex_lock(&a->mu);
 	a->opening = false;
 	(void)pthread_cond_broadcast(&a->opened);
@@ -148,7 +148,7 @@ join(struct visit *v, struct destination_item **items, size_t n)
 	j->putting++;
 	do {
 		reserve(j, &items[v->n++]->in);
-	} while (v->n < n && j->only == 0 && !goes_in_parts(&items[v->n]->in) &&
+	} while (v->n < n && j->only == 0 && !goes_in_parts(a, &items[v->n]->in) &&
 	    has_room(a, j, &items[v->n]->in));
 	return 0;
 }

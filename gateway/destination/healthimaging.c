@@ -108,7 +108,8 @@ open_web(struct ahi *a, struct rate *rate, struct buf *why)
 	return open_client(a, url, credential, rate, &a->stow.http, why);
 }
 
-static const char *const encryptions[] = { "bucket", "aws:kms", "AES256", NULL };
+static const char *const encryptions[] = { "none", "aes256", "kms", NULL };
+static const char *const encryption_values[] = { NULL, "AES256", "aws:kms" };
 
 static int
 open_bucket(struct ahi *a, const struct ahi_uri *uri, const char *owner,
@@ -121,13 +122,14 @@ open_bucket(struct ahi *a, const struct ahi_uri *uri, const char *owner,
 		.endpoint = o->s3_endpoint,
 		.path_style = o->path_style,
 		.expected_owner = owner,
-		.sse = o->sse > 0 ? encryptions[o->sse] : NULL,
+		.sse = encryption_values[o->sse],
 		.sse_key = o->kms_key,
 		.ca_file = o->tls != NULL ? o->tls->ca_file : NULL,
 		.credential = a->credential,
 		.proxy = o->proxy,
 		.rate = rate,
 		.stall_timeout_ms = (int64_t)o->stall_timeout_ms,
+		.part_size = o->part_size,
 	};
 
 	return s3_open(&opt, ret, why);
@@ -423,9 +425,9 @@ check_ahi(struct config_check *c, const void *section)
 
 	check_needed(c, o);
 	check_names(c, o);
-	if (o->kms_key != NULL && strcmp(encryptions[o->sse], "aws:kms") != 0)
+	if (o->kms_key != NULL && strcmp(encryptions[o->sse], "kms") != 0)
 		config_problem(c, o->line, "kms_key", "has no effect without `sse: "
-		    "aws:kms`");
+		    "kms`");
 	if (o->max_file > o->batch_bytes)
 		config_problem(c, o->line, "max_file", "is more than batch_bytes "
 		    "(%" PRIu64 "B), which a file has to fit in", o->batch_bytes);
@@ -458,12 +460,12 @@ static const struct config_option table[] = {
 	{ .name = "output_owner", .type = CONFIG_STRING, OF(output_owner),
 	    .help = "account that must own the output bucket" },
 	{ .name = "sse", .type = CONFIG_ENUM, .choices = encryptions, OF(sse),
-	    .fallback = "bucket",
-	    .help = "encryption of what is put; `bucket`: as the bucket does it" },
+	    .fallback = "none",
+	    .help = "how files are encrypted there; `none`: as the bucket says" },
 	{ .name = "kms_key", .type = CONFIG_STRING, OF(kms_key),
-	    .help = "for `aws:kms`; left out: the account's own key for S3" },
+	    .help = "ARN or id of the key; left out: the account's for S3" },
 	{ .name = "keep_input", .type = CONFIG_BOOL, OF(keep_input),
-	    .fallback = "no",
+	    .fallback = "false",
 	    .help = "leave files in the input bucket after they were imported" },
 	{ .name = "max_file", .type = CONFIG_SIZE, OF(max_file),
 	    .min = 1u << 20, .max = AHI_BYTES_MAX, .fallback = "4000000000B",
@@ -509,8 +511,8 @@ static const struct config_option table[] = {
 	{ .name = "dicomweb_endpoint", .type = CONFIG_URL, OF(dicomweb_endpoint),
 	    .help = "left out: https://dicom-medical-imaging.REGION.amazonaws.com" },
 	{ .name = "path_style", .type = CONFIG_BOOL, OF(path_style),
-	    .fallback = "no",
-	    .help = "the bucket in the path instead of the host's name" },
+	    .fallback = "false",
+	    .help = "the bucket stands in the path, not in the host's name" },
 	{ .name = "tls", .type = CONFIG_SECTION, OF(tls),
 	    .section = &config_client_tls_section,
 	    .help = "how the servers are verified" },
@@ -523,6 +525,10 @@ static const struct config_option table[] = {
 	{ .name = "proxy", .type = CONFIG_SECTION, OF(proxy),
 	    .section = &config_proxy_section,
 	    .help = "the way out; left out: directly" },
+	{ .name = "part_size", .type = CONFIG_SIZE, .min = 5u << 20,
+	    .max = 5ull << 30, OF(part_size), .fallback = "64MiB",
+	    .help = "larger objects go up in parts of this size, as an import of "
+		    "their own" },
 	{ .name = "connections", .type = CONFIG_UINT, .min = 1, .max = 64,
 	    OF(connections), .fallback = "8", .help = "requests at once" },
 	{ .name = "stall_timeout", .type = CONFIG_DURATION, .min = 1000,
