@@ -245,7 +245,8 @@ fallback_node(struct config_check *c, const struct config_option *o,
 {
 	struct node *n;
 
-	if (o->fallback[0] == '[' || o->fallback[0] == '{') {
+	/* Text that would be something else is in quotes there, too. */
+	if (o->fallback[0] != '\0' && strchr("[{\"", o->fallback[0]) != NULL) {
 		n = config_document(c, o->fallback, strlen(o->fallback),
 		    parent->line);
 		assert(n != NULL);

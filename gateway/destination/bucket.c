@@ -236,13 +236,14 @@ static const struct config_option table[] = {
 	    .help = "the bucket stands in the path, not in the host's name" },
 	{ .name = "key", .type = CONFIG_STRING,
 	    .offset = offsetof(struct bucket_options, key),
-	    .fallback = "{study}/{series}/{instance}.dcm",
-	    .help = "names of objects, of {study}, {series}, {instance}, {version}, "
+	    .fallback = "\"{study}/{series}/{instance}.dcm\"",
+	    .help = "names of objects, in quotes, of {study}, {series}, {instance}, {version}, "
 		    "{id}, {class} and {modality}" },
 	{ .name = "manifest", .type = CONFIG_STRING,
 	    .offset = offsetof(struct bucket_options, manifest),
-	    .fallback = "{study}/manifest-{number}.json",
-	    .help = "names of manifests, one for each delivery" },
+	    .fallback = "\"{study}/manifest-{number}.json\"",
+	    .help = "names of manifests, one for each delivery, of {study} and "
+		    "{number}" },
 	{ .name = "sse", .type = CONFIG_ENUM, .choices = encryptions,
 	    .offset = offsetof(struct bucket_options, sse),
 	    .fallback = "none",
