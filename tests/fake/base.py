@@ -250,6 +250,7 @@ class Service:
                              daemon=True).start()
 
     def serve(self, peer):
+        connection = None
         try:
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.place.context is not None:
@@ -266,6 +267,8 @@ class Service:
         finally:
             with self.place.lock:
                 self.peers.discard(peer)
+            if connection is not None:
+                connection.file.close()
             peer.close()
 
 
