@@ -13,6 +13,11 @@ static const struct http_credential_kind *const kinds[] = {
 	&http_credential_basic,
 	&http_credential_bearer,
 	&http_credential_certificate,
+	&http_credential_oauth2,
+	&http_credential_google,
+	&http_credential_aws_profile,
+	&http_credential_aws_process,
+	&http_credential_aws_rolesanywhere,
 	NULL,
 };
 
