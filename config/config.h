@@ -231,6 +231,11 @@ struct config {
 		uint64_t complete_after_ms, complete_at_most_ms;
 		bool	 start_early;
 	} *study;
+	struct config_reconciliation {
+		unsigned line;
+		bool	 daily;
+		uint64_t at;			/* minutes since midnight */
+	} *reconciliation;
 	int  unrouted;				/* enum config_unrouted */
 	bool unrouted_written;			/* the file says it itself */
 	struct config_list destinations;	/* struct config_destination */

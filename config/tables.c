@@ -355,6 +355,21 @@ static const struct config_section route_section = {
 	config_check_route,
 };
 
+static const struct config_option reconciliation_options[] = {
+	{ .name = "daily", .type = CONFIG_BOOL, .fallback = "true",
+	    AT(config_reconciliation, daily),
+	    .help = "ask the destinations once a day for what was delivered" },
+	{ .name = "at", .type = CONFIG_CLOCK, .fallback = "04:30",
+	    AT(config_reconciliation, at),
+	    .help = "in the site's time zone, for the 24 hours before" },
+	{ 0 },
+};
+
+static const struct config_section reconciliation_section = {
+	"reconciliation", sizeof(struct config_reconciliation),
+	reconciliation_options, NULL,
+};
+
 static const struct config_option root_options[] = {
 	{ .name = "gateway", .type = CONFIG_SECTION, .always = true,
 	    .section = &gateway_section, AT(config, gateway),
@@ -374,6 +389,9 @@ static const struct config_option root_options[] = {
 	{ .name = "study", .type = CONFIG_SECTION, .always = true,
 	    .section = &study_section, AT(config, study),
 	    .help = "when a study is complete" },
+	{ .name = "reconciliation", .type = CONFIG_SECTION, .always = true,
+	    .section = &reconciliation_section, AT(config, reconciliation),
+	    .help = "does the cloud show what was delivered" },
 	{ .name = "unrouted", .type = CONFIG_ENUM, .fallback = "hold",
 	    .choices = unrouted_words, AT(config, unrouted),
 	    .help = "images that no route matches; with no destination at all "

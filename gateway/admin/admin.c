@@ -125,6 +125,8 @@ make_connection(struct event_base *base, void *arg)
 static int
 make_loop(struct admin *a)
 {
+	int r;
+
 	a->base = event_base_new();
 	a->http = a->base != NULL ? evhttp_new(a->base) : NULL;
 	a->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -139,7 +141,8 @@ make_loop(struct admin *a)
 	evhttp_set_timeout(a->http, IDLE_SECONDS);
 	evhttp_set_bevcb(a->http, make_connection, NULL);
 	evhttp_set_gencb(a->http, handle_request, a);
-	return admin_errands_new(a);
+	r = admin_errands_new(a);
+	return r < 0 ? r : admin_reconcile_new(a);
 }
 
 int
@@ -218,6 +221,7 @@ admin_free(struct admin *a)
 	if (a->http != NULL)
 		evhttp_free(a->http);
 	admin_errands_free(a);
+	admin_reconcile_free(a);
 	admin_sendings_free(a);
 	if (a->stop != NULL)
 		event_free(a->stop);

@@ -38,6 +38,9 @@
 #define ADMIN_PARTS	   2		/* `*` in a pattern */
 #define ADMIN_CALLERS_DAYS 1		/* refusals that `status` still shows */
 
+/* Test objects come from "there", which no peer can. */
+#define ADMIN_TEST_TITLE   "CAUSEWAY_TEST"
+#define ADMIN_TEST_ADDRESS "local"
 #define ADMIN_ERRAND_THREADS 2
 #define ADMIN_ERRANDS_MAX    16	/* that wait for a thread */
 
@@ -70,6 +73,10 @@ struct admin {
 	int64_t	  started_ms, started_mono_ms;
 	LIST_HEAD(, sending) sendings;	/* files on their way */
 	struct admin_errands errands;
+	struct event *daily;	/* reconcile.c */
+	int64_t	  reconcile_at_ms;	/* wall; 0: not decided yet */
+	uint64_t  reconcile_minutes;	/* for this setting */
+	json_t	  *reconciled;	/* what it found last; NULL: not yet */
 };
 
 /* One request. A handler answers it exactly once (file.c: begins to). */
@@ -155,6 +162,13 @@ json_t *admin_caller_json(const struct dimse_caller *c);
 /* The entry of `peers` that would let a caller in. The caller frees. */
 char   *admin_caller_yaml(const struct dimse_caller *c);
 
+/* ---- reconcile.c ------------------------------------------------------- */
+
+int  admin_reconcile_new(struct admin *a);
+void admin_reconcile_free(struct admin *a);
+/* A sentence if the last one found something missing; else false. */
+bool admin_reconcile_warning(const struct admin *a, char *text, size_t size);
+
 /* ---- socket.c ---------------------------------------------------------- */
 
 int  admin_socket_open(struct admin *a, int *ret_fd, struct buf *why);
@@ -165,8 +179,14 @@ int  admin_socket_actor(int fd, char actor[ADMIN_ACTOR_MAX]);
 
 /* In an errand's thread: the answer and its status (200 to begin with). */
 typedef json_t *admin_errand_fn(struct admin_errand *e, void *arg, int *ret_status);
-/* Answers the call later; takes arg, which is freed by free(). */
-void admin_errand_run(struct admin_call *c, admin_errand_fn *work, void *arg);
+/* In the admin thread, when it has brought a 200. */
+typedef void admin_errand_done_fn(struct admin *a, json_t *reply);
+/* Answers the call later; takes arg, which is freed by free(). done may be NULL. */
+void admin_errand_run(struct admin_call *c, admin_errand_fn *work,
+    admin_errand_done_fn *done, void *arg);
+/* The same, and nobody asked. */
+int  admin_errand_start(struct admin *a, admin_errand_fn *work,
+    admin_errand_done_fn *done, void *arg);
 /* Nobody waits for it any more. */
 bool admin_errand_gone(const struct admin_errand *e);
 /* Lets so much time pass; false: gone meanwhile. */
@@ -185,6 +205,7 @@ admin_handler_fn admin_get_studies, admin_get_study, admin_get_instances;
 admin_handler_fn admin_post_study, admin_post_destination, admin_post_reload;
 admin_handler_fn admin_get_destinations, admin_get_peers, admin_get_associations;
 admin_handler_fn admin_get_file;
+admin_handler_fn admin_get_reconciliation, admin_post_reconciliation;
 admin_handler_fn admin_post_verify, admin_post_test, admin_get_doctor;
 /* Connections are gone: what was being sent ends. */
 void admin_sendings_free(struct admin *a);

@@ -210,5 +210,5 @@ run_doctor(struct admin_errand *e, void *arg, int *ret_status)
 void
 admin_get_doctor(struct admin_call *c)
 {
-	admin_errand_run(c, run_doctor, NULL);
+	admin_errand_run(c, run_doctor, NULL, NULL);
 }

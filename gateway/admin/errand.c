@@ -21,8 +21,10 @@
 struct admin_errand {
 	STAILQ_ENTRY(admin_errand) link;	/* in done */
 	struct admin *admin;
-	struct evhttp_request *req;	/* the admin thread's; NULL: nobody waits */
+	struct evhttp_request *req;	/* the admin thread's; NULL: nobody asked, or
+					 * he hung up */
 	admin_errand_fn *work;
+	admin_errand_done_fn *done;	/* NULL: nothing more */
 	void	*arg;			/* freed with the errand */
 	char	 actor[ADMIN_ACTOR_MAX];
 	atomic_bool gone;
@@ -152,27 +154,47 @@ on_done(evutil_socket_t fd, short what, void *arg)
 		(void)pthread_mutex_unlock(&a->errands.mu);
 		if (e == NULL)
 			return;
+		if (e->done != NULL && e->status == 200 && !admin_errand_gone(e))
+			e->done(a, e->reply);
 		answer(e);
 		free_errand(e);
 	}
 }
 
-void
-admin_errand_run(struct admin_call *c, admin_errand_fn *work, void *arg)
+int
+admin_errand_start(struct admin *a, admin_errand_fn *work,
+    admin_errand_done_fn *done, void *arg)
 {
+	struct admin_errand *e = xcalloc(1, sizeof(*e));
+	int r;
+
+	e->admin = a;
+	e->work = work;
+	e->done = done;
+	e->arg = arg;
+	r = queue_push(a->errands.waiting, e);
+	if (r < 0)
+		free_errand(e);
+	return r;
+}
+
+void
+admin_errand_run(struct admin_call *c, admin_errand_fn *work,
+    admin_errand_done_fn *done, void *arg)
+{
+	struct evhttp_connection *conn = evhttp_request_get_connection(c->req);
 	struct admin_errand *e = xcalloc(1, sizeof(*e));
 
 	e->admin = c->admin;
 	e->req = c->req;
 	e->work = work;
+	e->done = done;
 	e->arg = arg;
 	(void)memcpy(e->actor, c->actor, sizeof(e->actor));
-	evhttp_connection_set_closecb(evhttp_request_get_connection(c->req),
-	    on_close, e);
+	evhttp_connection_set_closecb(conn, on_close, e);
 	if (queue_push(c->admin->errands.waiting, e) == 0)
 		return;
-	evhttp_connection_set_closecb(evhttp_request_get_connection(c->req), NULL,
-	    NULL);
+	evhttp_connection_set_closecb(conn, NULL, NULL);
 	free_errand(e);
 	admin_fail(c, 503, "others are asking already: try again when they have "
 	    "their answers");

@@ -1,8 +1,8 @@
 /* router.c - which call is meant: the table, and matching a path against it.
  *
- * Adding a call is one line of admin_routes; the first that fits counts. `*` stands for one part of the
- * path, which is decoded only after the path was cut at its slashes: what a part
- * says can never change where it ends.
+ * Adding a call is one line of admin_routes; the first that fits counts. `*`
+ * stands for one part of the path, which is decoded only after the path was cut at
+ * its slashes: what a part says can never change where it ends.
  */
 #include <errno.h>
 #include <string.h>
@@ -25,6 +25,8 @@ const struct admin_route admin_routes[] = {
 	{ EVHTTP_REQ_GET, "/v1/peers", admin_get_peers },
 	{ EVHTTP_REQ_GET, "/v1/associations", admin_get_associations },
 	{ EVHTTP_REQ_GET, "/v1/doctor", admin_get_doctor },
+	{ EVHTTP_REQ_GET, "/v1/reconciliation", admin_get_reconciliation },
+	{ EVHTTP_REQ_POST, "/v1/reconciliation", admin_post_reconciliation },
 	{ EVHTTP_REQ_POST, "/v1/reload", admin_post_reload },
 	{ 0 },
 };

@@ -128,10 +128,11 @@ warn_destination(json_t *list, const json_t *d)
 }
 
 static json_t *
-warnings_json(const struct config *cfg, const struct spool_stats *s,
-    const json_t *destinations)
+warnings_json(const struct admin *a, const struct config *cfg,
+    const struct spool_stats *s, const json_t *destinations)
 {
 	json_t *list = json_array(), *d;
+	char text[320];
 	size_t i;
 
 	admin_config_warnings(cfg, add_warning, list);
@@ -145,6 +146,8 @@ warnings_json(const struct config *cfg, const struct spool_stats *s,
 	    "images were damaged on this disk; the log names them");
 	json_array_foreach(destinations, i, d)
 		warn_destination(list, d);
+	if (admin_reconcile_warning(a, text, sizeof(text)))
+		add_warning(list, text);
 	return list;
 }
 
@@ -204,7 +207,7 @@ status_json(struct admin *a, const struct config *cfg, int *ret_r)
 	    "spool", spool_json(&stats, cfg),
 	    "associations", associations_json(a, cfg),
 	    "refused_callers", refused_json(a),
-	    "warnings", warnings_json(cfg, &stats, destinations),
+	    "warnings", warnings_json(a, cfg, &stats, destinations),
 	    "destinations", destinations);
 }
 

@@ -17,7 +17,6 @@
 #include "gateway/destination/destination.h"
 #include "gateway/dicom/test_object.h"
 
-#define TITLE	  "CAUSEWAY_TEST"
 #define WAIT_MS	  (10 * 60 * 1000)	/* an import takes minutes */
 #define LOOK_MS	  100
 #define OBJECT_MAX (64u << 10)
@@ -66,8 +65,8 @@ fail_step(struct run *run, const char *name, const char *text)
 static int
 put_object(struct run *run, const struct buf *data, const struct dicom_head *head)
 {
-	struct spool_origin origin = { .calling = TITLE, .called = TITLE,
-		.address = "local" };
+	struct spool_origin origin = { .calling = ADMIN_TEST_TITLE,
+		.called = ADMIN_TEST_TITLE, .address = ADMIN_TEST_ADDRESS };
 	struct spool_put_head about = { .priority = SPOOL_STAT,
 		.to = run->test->name };
 	AUTO(cleanup_spool_source_close) struct spool_source *src =
@@ -315,5 +314,5 @@ admin_post_test(struct admin_call *c)
 	(void)snprintf(t->name, sizeof(t->name), "%s", c->part[0]);
 	t->wait_ms = wait != NULL ? (uint64_t)json_integer_value(wait) * 1000 :
 	    WAIT_MS;
-	admin_errand_run(c, run_test, t);
+	admin_errand_run(c, run_test, NULL, t);
 }

@@ -17,7 +17,7 @@ const struct ctl_command ctl_commands[] = {
 	{ "status", "", "how the gateway is, and what needs somebody", 0, 0, 0,
 	    ctl_status },
 	{ "studies", "[--state S] [--peer AE] [--since T] [-n N]",
-	    "the studies, the newest first", 0, 0, CTL_OPT_FILTER, ctl_studies },
+	    "the studies, the newest first", 0, 0, CTL_OPT_FILTER | CTL_OPT_SINCE, ctl_studies },
 	{ "show", "STUDY", "one study: how far it is, and why", 1, 1, 0, ctl_show },
 	{ "retry", "STUDY [--to DEST] | --destination DEST",
 	    "try again what was set aside", 0, 1,
@@ -27,6 +27,9 @@ const struct ctl_command ctl_commands[] = {
 	{ "verify", "STUDY [--to DEST] [--bytes]",
 	    "ask the destinations whether they have all of it", 1, 1,
 	    CTL_OPT_TO | CTL_OPT_BYTES, ctl_verify },
+	{ "reconcile", "[--since T]",
+	    "what each peer sent, what was delivered, what the cloud shows", 0, 0,
+	    CTL_OPT_SINCE, ctl_reconcile },
 	{ "accept", "STUDY [--to DEST] [--reason R]",
 	    "count as delivered what the cloud keeps apart", 1, 1,
 	    CTL_OPT_TO | CTL_OPT_REASON, ctl_accept },
@@ -191,9 +194,10 @@ needed_option(int opt)
 		return CTL_OPT_DESTINATION;
 	case OPT_STATE:
 	case OPT_PEER:
-	case OPT_SINCE:
 	case 'n':
 		return CTL_OPT_FILTER;
+	case OPT_SINCE:
+		return CTL_OPT_SINCE;
 	case OPT_BYTES:
 		return CTL_OPT_BYTES;
 	case OPT_YES:

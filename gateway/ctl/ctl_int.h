@@ -28,10 +28,11 @@ enum { CTL_DONE, CTL_FAILED, CTL_USAGE };
 /* Which options a command takes. */
 #define CTL_OPT_TO	    (1u << 0)
 #define CTL_OPT_DESTINATION (1u << 1)
-#define CTL_OPT_FILTER	    (1u << 2)	/* --state --peer --since -n */
+#define CTL_OPT_FILTER	    (1u << 2)	/* --state --peer -n */
 #define CTL_OPT_CONSENT	    (1u << 3)	/* --yes --reason */
 #define CTL_OPT_REASON	    (1u << 4)
 #define CTL_OPT_BYTES	    (1u << 5)
+#define CTL_OPT_SINCE	    (1u << 6)
 
 struct ctl {
 	const char *socket;
@@ -132,7 +133,8 @@ int ctl_status(struct ctl *c), ctl_studies(struct ctl *c), ctl_show(struct ctl *
 int ctl_retry(struct ctl *c), ctl_resend(struct ctl *c), ctl_hold(struct ctl *c),
     ctl_release(struct ctl *c), ctl_priority(struct ctl *c), ctl_drop(struct ctl *c),
     ctl_purge(struct ctl *c), ctl_accept(struct ctl *c);
-int ctl_verify(struct ctl *c), ctl_test(struct ctl *c), ctl_doctor(struct ctl *c);
+int ctl_verify(struct ctl *c), ctl_test(struct ctl *c), ctl_doctor(struct ctl *c),
+    ctl_reconcile(struct ctl *c);
 int ctl_export(struct ctl *c), ctl_salvage(struct ctl *c);
 int ctl_peers(struct ctl *c), ctl_destinations(struct ctl *c),
     ctl_associations(struct ctl *c), ctl_reload(struct ctl *c),

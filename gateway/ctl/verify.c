@@ -1,4 +1,4 @@
-/* verify.c - causewayctl verify, test, doctor: what a destination says when asked.
+/* verify.c - causewayctl verify, reconcile, test, doctor: what a destination says when asked.
  * Exit status 0 means that all is there, passed, or well.
  */
 #include <stdio.h>
@@ -98,6 +98,70 @@ ctl_verify(struct ctl *c)
 		print_verified(c, o);
 	json_decref(o);
 	return complete ? CTL_DONE : CTL_FAILED;
+}
+
+/* ---- reconcile ----------------------------------------------------------- */
+
+static void
+add_row(struct ctl_table *t, const json_t *r)
+{
+	static const char *const numbers[] = { "studies", "received", "delivered",
+		"found", "missing", "waiting", "refused" };
+
+	ctl_table_add(t, ctl_str(r, "peer"));
+	ctl_table_add(t, ctl_str(r, "destination"));
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		ctl_table_add_u64(t, ctl_u64(r, numbers[i]));
+	if (ctl_str(r, "reason")[0] != '\0')
+		ctl_table_note(t, ctl_str(r, "reason"));
+}
+
+static void
+print_reconciled(struct ctl *c, const json_t *o)
+{
+	static const struct ctl_column columns[] = {
+		{ .title = "PEER" }, { .title = "DESTINATION" },
+		{ .title = "STUDIES", .right = true },
+		{ .title = "RECEIVED", .right = true },
+		{ .title = "DELIVERED", .right = true },
+		{ .title = "SHOWN", .right = true },
+		{ .title = "MISSING", .right = true },
+		{ .title = "WAITING", .right = true },
+		{ .title = "SET ASIDE", .right = true },
+	};
+	struct ctl_table *t AUTO_TABLE = ctl_table_new(columns, ARRAY_LEN(columns));
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(o, "rows"), i, v)
+		add_row(t, v);
+	ctl_table_print(t, c->out, 0);
+	if (ctl_table_rows(t) == 0)
+		(void)fprintf(c->out, "Nothing has come since then.\n");
+	json_array_foreach(json_object_get(o, "studies_missing"), i, v) {
+		if (i == 0)
+			(void)fprintf(c->out, "\nStudies that miss something:\n");
+		print_line(c, json_is_string(v) ? json_string_value(v) : "");
+	}
+}
+
+int
+ctl_reconcile(struct ctl *c)
+{
+	json_t *body = json_object(), *o;
+	bool good;
+
+	if (c->since != NULL)
+		(void)json_object_set_new(body, "since", json_string(c->since));
+	if (ctl_call(c, "POST", "/v1/reconciliation", body, &o) != CTL_DONE)
+		return CTL_FAILED;
+	good = ctl_u64(o, "missing") == 0;
+	if (c->json)
+		ctl_print_json(c, o);
+	else
+		print_reconciled(c, o);
+	json_decref(o);
+	return good ? CTL_DONE : CTL_FAILED;
 }
 
 /* ---- test ---------------------------------------------------------------- */
