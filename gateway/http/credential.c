@@ -15,6 +15,7 @@ static const struct http_credential_kind *const kinds[] = {
 	&http_credential_certificate,
 	&http_credential_oauth2,
 	&http_credential_google,
+	&http_credential_aws_keys,
 	&http_credential_aws_profile,
 	&http_credential_aws_process,
 	&http_credential_aws_rolesanywhere,

@@ -103,6 +103,7 @@ extern const struct http_credential_kind http_credential_bearer;
 extern const struct http_credential_kind http_credential_certificate;
 extern const struct http_credential_kind http_credential_oauth2;
 extern const struct http_credential_kind http_credential_google;
+extern const struct http_credential_kind http_credential_aws_keys;
 extern const struct http_credential_kind http_credential_aws_profile;
 extern const struct http_credential_kind http_credential_aws_process;
 extern const struct http_credential_kind http_credential_aws_rolesanywhere;

@@ -7,12 +7,14 @@
  * a service's environment is nobody's configuration.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "gateway/http/http_int.h"
 
-#define GONE_MS 2000	/* to find out whether it is still there */
+#define GONE_MS	 2000	/* to find out whether it is still there */
+#define DYING_MS 200
 
 static void
 free_curlu(CURLU **p)
@@ -151,13 +153,13 @@ explain_login(const struct http_connection *conn, struct buf *why)
 	const struct http_client *c = conn->client;
 
 	if (conn->proxy_other && !conn->proxy_basic)
-		(void)buf_add_str(why, "407: it takes no passwords but only NTLM or "
+		(void)buf_add_str(why, "it takes no passwords but only NTLM or "
 		    "Kerberos: have it let this machine through without a login");
 	else if (c->proxy->user == NULL)
-		(void)buf_add_str(why, "407: it wants a login: proxy: {user: …, "
+		(void)buf_add_str(why, "it wants a login: proxy: {user: …, "
 		    "password_file: …}");
 	else
-		(void)buf_printf(why, "407: it does not accept user %s with "
+		(void)buf_printf(why, "it does not accept user %s with "
 		    "password_file %s", c->proxy->user,
 		    c->proxy->password_file != NULL ? c->proxy->password_file :
 		    "left out");
@@ -168,31 +170,32 @@ explain_refusal(const struct http_connection *conn, int status, struct buf *why)
 {
 	const char *host = conn->client->host;
 
+	(void)buf_printf(why, "%d: ", status);
 	switch (status) {
+	case 401:	/* tinyproxy's word for a wrong password */
 	case 407:
 		explain_login(conn, why);
 		break;
 	case 403:
-		(void)buf_printf(why, "403: it does not let us through to %s: its "
-		    "rules must allow this machine to go there", host);
+		(void)buf_printf(why, "it does not let us through to %s: its rules "
+		    "must allow this machine to go there", host);
 		break;
 	case 400:
 	case 404:
 	case 405:
 	case 501:
-		(void)buf_printf(why, "%d: it does not know CONNECT: is proxy: url "
-		    "a proxy at all?", status);
+		(void)buf_add_str(why, "it does not know CONNECT: is proxy: url a "
+		    "proxy at all?");
 		break;
+	case 500:
 	case 502:
 	case 503:
 	case 504:
-		(void)buf_printf(why, "%d: it cannot reach %s itself: its DNS and "
-		    "firewall are to be looked at, or that host is down", status,
-		    host);
+		(void)buf_printf(why, "it cannot reach %s itself: its DNS and "
+		    "firewall are to be looked at, or that host is down", host);
 		break;
 	default:
-		(void)buf_printf(why, "%d: it refuses to connect to %s", status,
-		    host);
+		(void)buf_printf(why, "it refuses to connect to %s", host);
 	}
 }
 
@@ -286,7 +289,7 @@ is_own_answer(const struct http_reply *r)
 
 	if (r->status == 407)
 		return true;
-	if (r->status != 403 && (r->status < 502 || r->status > 504))
+	if (r->status != 401 && r->status != 403 && (r->status < 500 || r->status > 504))
 		return false;
 	if (http_reply_header(r, "X-Squid-Error", value, sizeof(value)))
 		return true;
@@ -310,6 +313,20 @@ stop_looking(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
 	return atomic_load(&client->canceled);
 }
 
+/* One that is just dying still takes connections, and then resets them. */
+static bool
+is_dropped(CURL *e)
+{
+	struct pollfd p = { .events = POLLIN };
+	curl_socket_t fd;
+
+	if (curl_easy_getinfo(e, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK ||
+	    fd == CURL_SOCKET_BAD)
+		return false;
+	p.fd = fd;
+	return poll(&p, 1, DYING_MS) > 0;
+}
+
 /* The end of a tunnel does not tell who ended it. */
 static bool
 is_gone(const struct http_client *c)
@@ -328,6 +345,8 @@ is_gone(const struct http_client *c)
 	curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, stop_looking);
 	curl_easy_setopt(e, CURLOPT_XFERINFODATA, c);
 	switch (curl_easy_perform(e)) {
+	case CURLE_OK:
+		return is_dropped(e);
 	case CURLE_COULDNT_CONNECT:
 	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_OPERATION_TIMEDOUT:

@@ -147,6 +147,13 @@ words_for(int status)
 	return status >= 500 ? "the server failed" : "the server refused";
 }
 
+static bool
+has_no_credential(const struct http_client *c)
+{
+	return c->credential == NULL || c->credential->kind == NULL ||
+	    c->credential->kind->describe == NULL;
+}
+
 static void
 explain_status(const struct transfer *t, struct buf *b)
 {
@@ -161,7 +168,9 @@ explain_status(const struct transfer *t, struct buf *b)
 			(void)buf_add_str(b, "; ");
 	}
 	if (status == 401 && c->service.name == NULL) {
-		(void)buf_add_str(b, "the server does not accept ");
+		(void)buf_add_str(b, has_no_credential(c) ?
+			"the server wants a login, and " :
+			"the server does not accept ");
 		credential_describe(c->credential, b);
 	} else if (!fault_explain(t->reply, c->credential, t->headers, b)) {
 		(void)buf_add_str(b, words_for(status));
