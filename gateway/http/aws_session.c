@@ -88,9 +88,9 @@ aws_session_cancel(struct aws_session *s)
 }
 
 void
-aws_session_renew(struct aws_session *s)
+aws_session_renew(struct aws_session *s, bool keep)
 {
-	ticket_renew(s->ticket, false);
+	ticket_renew(s->ticket, keep);
 }
 
 int

@@ -17,8 +17,8 @@ typedef int aws_session_fetch_fn(void *arg, int64_t now_ms, struct aws_keys *ret
 struct aws_session *aws_session_new(aws_session_fetch_fn *fetch, void *arg);
 void aws_session_free(struct aws_session *s);	/* takes NULL */
 void aws_session_cancel(struct aws_session *s);	/* the fetch is the caller's to end */
-/* What it fetches from changed: the old keys are not used any more. */
-void aws_session_renew(struct aws_session *s);
+/* What it fetches from changed; keep: the old keys serve if no others can be had. */
+void aws_session_renew(struct aws_session *s, bool keep);
 
 /* For the kinds. */
 int  aws_session_apply(struct aws_session *s, const struct http_signing *what,

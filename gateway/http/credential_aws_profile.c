@@ -286,7 +286,7 @@ apply_profile(void *cred, const struct http_signing *s, struct http_headers *h,
 	struct profile *p = cred;
 
 	if (watch_changed(&p->watch))
-		aws_session_renew(p->session);
+		aws_session_renew(p->session, false);
 	return aws_session_apply(p->session, s, h, why);
 }
 

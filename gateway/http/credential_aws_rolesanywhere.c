@@ -128,6 +128,7 @@ close_roles(void *cred)
 
 	aws_session_free(c->session);
 	http_client_free(c->http);
+	watch_destroy(&c->watch);
 	free(c->region);
 	free(c->url);
 	free(c);
@@ -142,9 +143,12 @@ check_files(const struct roles_files *f, struct buf *why)
 	secret_warn(f->key != NULL ? f->key : f->certificate, why);
 	secret_warn(f->passphrase, why);
 	r = roles_signer_load(f, &k, why);
-	if (r == 0)	/* one that is over may be renewed at any time */
-		(void)pem_check_time(f->certificate, k.leaf, why);
-	return r;
+	if (r < 0)
+		return r;
+	roles_signer_warn(f, &k, why);
+	/* One that is over may be renewed at any time. */
+	(void)pem_check_time(f->certificate, k.leaf, why);
+	return 0;
 }
 
 static int
@@ -170,6 +174,11 @@ open_roles(const void *options, const struct http_credential_options *opt,
 	c->files = (struct roles_files){ .certificate = o->certificate_file,
 		.key = o->key_file, .passphrase = o->key_passphrase_file,
 		.chain = o->chain_file };
+	watch_init(&c->watch);
+	watch_add(&c->watch, o->certificate_file);
+	watch_add(&c->watch, o->key_file);
+	watch_add(&c->watch, o->key_passphrase_file);
+	watch_add(&c->watch, o->chain_file);
 	c->region = region_of(o);
 	c->url = endpoint_of(o, c->region);
 	r = check_files(&c->files, why);
@@ -190,6 +199,8 @@ apply_roles(void *cred, const struct http_signing *s, struct http_headers *h,
 {
 	struct roles *c = cred;
 
+	if (watch_changed(&c->watch))
+		aws_session_renew(c->session, true);
 	return aws_session_apply(c->session, s, h, why);
 }
 

@@ -75,6 +75,20 @@ leaf_fault(X509 *leaf)
 	return NULL;
 }
 
+/* What the user guide asks for; not every CA writes it. */
+void
+roles_signer_warn(const struct roles_files *f, const struct roles_signer *s,
+    struct buf *why)
+{
+	uint32_t flags = X509_get_extension_flags(s->leaf);
+
+	if ((flags & EXFLAG_BCONS) == 0 || (flags & EXFLAG_KUSAGE) == 0)
+		(void)buf_printf(why, "%s%s: Roles Anywhere may refuse a certificate "
+		    "without %s", why->len > 0 ? "; " : "", f->certificate,
+		    (flags & EXFLAG_BCONS) == 0 ? "basic constraints CA:FALSE" :
+			"key usage digitalSignature");
+}
+
 static const char *
 key_fault(const EVP_PKEY *key)
 {

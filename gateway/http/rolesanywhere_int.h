@@ -8,6 +8,7 @@
 #include <openssl/x509.h>
 
 #include "gateway/http/aws_int.h"
+#include "gateway/http/watch_int.h"
 
 #define ROLES_CHAIN_MAX 5	/* intermediates that the service takes */
 
@@ -30,6 +31,10 @@ void roles_signer_free(struct roles_signer *s);	/* a zeroed one, too */
 int  roles_signer_load(const struct roles_files *f, struct roles_signer *ret,
     struct buf *why);
 
+/* What else it may be refused for, into why. */
+void roles_signer_warn(const struct roles_files *f, const struct roles_signer *s,
+    struct buf *why);
+
 /* X-Amz-Date, X-Amz-X509, its chain, and Authorization, for what s says. */
 int  roles_sign(const struct roles_signer *k, const struct http_signing *s,
     struct http_headers *h);
@@ -47,6 +52,7 @@ struct roles_options {
 struct roles {
 	const struct roles_options *o;
 	struct roles_files  files;
+	struct watch	    watch;	/* of them */
 	char		   *region, *url;
 	struct http_client *http;
 	struct aws_session *session;	/* of the keys, once they are there */

@@ -44,9 +44,9 @@ issuer_make_pki(const char *dir)
 static inline char *
 issuer_path(const char *dir, const char *name)
 {
-	static char path[8][256];
+	static char path[64][256];
 	static unsigned next;
-	char *p = path[next++ % 8];
+	char *p = path[next++ % 64];
 
 	(void)snprintf(p, sizeof(path[0]), "%s/%s", dir, name);
 	return p;
