@@ -3,9 +3,10 @@
  * An import job is a batch of files below a prefix of its own in S3. deliver()
  * puts files into the batch that is open (ahi_batch.c) and makes them "sent" by its
  * job of the spool; tend() (ahi_job.c) closes the batch, starts the import
- * (ahi_api.c), asks how it goes, reads its lists (ahi_result.c) and settles each
- * instance by its own line (ahi_settle.c). ahi_text.c keeps jobs in the spool, so
- * that a restart goes on; ahi_stow.c sends by STOW instead, and asks by QIDO.
+ * (ahi_start.c, ahi_api.c), asks how it goes (ahi_end.c), reads its lists
+ * (ahi_result.c), settles each instance by its own line (ahi_settle.c) and deletes
+ * its files (ahi_tidy.c). ahi_text.c keeps jobs in the spool, so that a restart goes
+ * on; ahi_stow.c sends by STOW instead, and asks by QIDO.
  *
  * Locks: ahi.mu guards the list of jobs, and of each job what is marked; it is
  * never held across a call that blocks. Jobs leave the list, and change their
@@ -110,10 +111,15 @@ struct ahi_job {
 	bool	 doubt;			/* a start went out and nobody knows */
 	int64_t	 ended_ms;		/* monotonic: when it was seen to have ended */
 	unsigned readings;		/* of its lists */
-	unsigned n_files;		/* when it was closed */
+	unsigned rounds;		/* imports of it that left something */
+	unsigned n_files;		/* that it is about */
 	struct ahi_uri results;		/* where they are */
 };
 TAILQ_HEAD(ahi_jobs, ahi_job);
+
+/* What failed alone, or without a word. */
+struct ahi_suspect { uint64_t id, completed; unsigned times; };
+#define AHI_SUSPECTS 64u
 
 struct ahi {
 	const char	*name;
@@ -141,6 +147,9 @@ struct ahi {
 	int64_t		 next_start_ms;	/* monotonic */
 	unsigned	 whole_failures;	/* in a row */
 	unsigned	 start_failures;	/* in a row */
+	uint64_t	 completed;		/* imports, since the start */
+	struct ahi_suspect suspects[AHI_SUSPECTS];
+	unsigned	 next_suspect;
 };
 
 /* ---- ahi_text.c: jobs in the spool --------------------------------------- */
@@ -233,16 +242,22 @@ struct ahi_tending {
 	struct destination_result *ret;
 	int64_t now_ms;
 };
-/* Everything that it has sent is owed again. Negative errno: not all. */
-int  ahi_settle_all_owed(struct ahi_tending *t, struct ahi_job *j, bool soon,
-    const char *reason);
-/* By its lists; query: what they do not say is asked of the data store. *ret_open:
- * what could not be settled. */
+/* What it has sent is owed again, but for the first `keep`. alone: or set aside,
+ * where that has become hopeless. Negative errno: not all. */
+int  ahi_settle_owed(struct ahi_tending *t, struct ahi_job *j, size_t keep,
+    bool alone, const char *reason);
+struct ahi_left {	/* of what it has sent */
+	size_t doubtful;	/* nobody says what became of it */
+	size_t again;		/* the service failed on it */
+};
+/* By its lists; query: what they do not say is asked of the data store. last: what
+ * the service failed on is set aside. */
 int  ahi_settle_listed(struct ahi_tending *t, struct ahi_job *j,
-    const struct ahi_outcomes *o, bool query, size_t *ret_open);
-/* What it has sent, to be filled in. Free v. */
-int  ahi_collect_sent(struct ahi *a, const struct ahi_job *j,
-    struct ahi_outcomes *ret);
+    const struct ahi_outcomes *o, bool query, bool last, struct ahi_left *ret);
+/* ahi_end.c: it failed by itself, several times, while others were taken. Counts. */
+bool ahi_hopeless(struct ahi *a, uint64_t id);
+/* What it has sent, to be filled in, and counts it. Free v. */
+int  ahi_collect_sent(struct ahi *a, struct ahi_job *j, struct ahi_outcomes *ret);
 
 /* ---- ahi_job.c ----------------------------------------------------------- */
 

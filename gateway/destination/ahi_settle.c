@@ -2,8 +2,9 @@
  *
  * success is delivered; a warning is delivered and shown; an image set that is not
  * primary is there, but no query shows it, so that an operator decides (rule 5); an
- * error of the file is refused with its words; an error of the service is owed
- * again. What no list names, or what is named twice, is asked of the data store.
+ * error of the file is refused with its words; what the service failed on stays sent,
+ * to be imported again. What no list names, or what is named twice, is asked of the
+ * data store.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -30,8 +31,7 @@ collect_one(void *arg, const struct spool_instance *in)
 }
 
 int
-ahi_collect_sent(struct ahi *a, const struct ahi_job *j,
-    struct ahi_outcomes *ret)
+ahi_collect_sent(struct ahi *a, struct ahi_job *j, struct ahi_outcomes *ret)
 {
 	struct ahi_outcomes o = { .n = 0 };
 	/* A batch never holds more. */
@@ -42,6 +42,9 @@ ahi_collect_sent(struct ahi *a, const struct ahi_job *j,
 		return r;
 	}
 	*ret = o;
+	LOCK_SCOPE(&a->mu);
+	j->sent = o.n;
+	j->n_files = (unsigned)o.n;
 	return 0;
 }
 
@@ -95,8 +98,20 @@ settle_items(struct ahi_tending *t, struct ahi_job *j,
 	return r;
 }
 
+static void
+settle_failed(struct ahi *a, struct destination_item *item, bool alone,
+    const char *reason)
+{
+	if (alone && ahi_hopeless(a, item->in.id))
+		stow_settle(item, DESTINATION_REFUSED, "each time, while others were "
+		    "imported: %s", reason);
+	else
+		stow_settle(item, DESTINATION_RETRY, "%s", reason);
+	item->retry_soon = alone && item->verdict == DESTINATION_RETRY;
+}
+
 int
-ahi_settle_all_owed(struct ahi_tending *t, struct ahi_job *j, bool soon,
+ahi_settle_owed(struct ahi_tending *t, struct ahi_job *j, size_t keep, bool alone,
     const char *reason)
 {
 	AUTO_FREE struct page *p = xcalloc(1, sizeof(*p));
@@ -104,14 +119,16 @@ ahi_settle_all_owed(struct ahi_tending *t, struct ahi_job *j, bool soon,
 	int r;
 
 	for (;;) {
+		size_t skip;
+
 		r = next_page(t->a, j, &after, p);
 		if (r <= 0)
 			return r;
-		for (size_t i = 0; i < p->n; i++) {
-			stow_settle(&p->item[i], DESTINATION_RETRY, "%s", reason);
-			p->item[i].retry_soon = soon;
-		}
-		r = settle_items(t, j, p->item, p->n);
+		skip = keep < p->n ? keep : p->n;
+		keep -= skip;
+		for (size_t i = skip; i < p->n; i++)
+			settle_failed(t->a, &p->item[i], alone, reason);
+		r = settle_items(t, j, p->item + skip, p->n - skip);
 		if (r < 0)
 			return r;
 	}
@@ -137,9 +154,8 @@ settle_by_line(struct destination_item *item, const struct ahi_outcome *o)
 		stow_settle(item, DESTINATION_REFUSED, "HealthImaging refused it: "
 		    "%s", o->words);
 	} else if (o->listed & AHI_SERVER_ERROR) {
-		stow_settle(item, DESTINATION_RETRY, "HealthImaging failed on it: "
-		    "%s", o->words);
-		item->retry_soon = true;
+		stow_settle(item, DESTINATION_REFUSED, "HealthImaging failed on it "
+		    "each time: %s", o->words);
 	} else if (o->listed & AHI_NOT_PRIMARY) {
 		stow_settle(item, DESTINATION_REFUSED, "stored beside its series, "
 		    "which has other patient or study data: no query shows it. "
@@ -153,6 +169,15 @@ settle_by_line(struct destination_item *item, const struct ahi_outcome *o)
 	} else {
 		stow_settle(item, DESTINATION_OK, "%s", "");
 	}
+}
+
+static void
+swap_items(struct page *p, size_t i, size_t k)
+{
+	struct destination_item item = p->item[i];
+
+	p->item[i] = p->item[k];
+	p->item[k] = item;
 }
 
 static int
@@ -171,24 +196,28 @@ find_outcome(const struct ahi_outcomes *o, uint64_t id)
 	    bsearch(&id, o->v, o->n, sizeof(*o->v), compare_id);
 }
 
-/* Settles by line what has one; the doubtful ones are moved to the front. */
+/* Settles by line what has one; the doubtful ones are moved to the front, and what is
+ * to be imported again is left out. */
 static size_t
-part_page(struct page *p, const struct ahi_outcomes *o)
+part_page(struct page *p, const struct ahi_outcomes *o, bool last, size_t *again)
 {
-	size_t doubtful = 0;
+	size_t doubtful = 0, n = 0;
 
 	for (size_t i = 0; i < p->n; i++) {
 		const struct ahi_outcome *out = find_outcome(o, p->item[i].in.id);
-		struct destination_item swap;
+		bool clear = out != NULL && !is_doubtful(out->listed);
 
-		if (out != NULL && !is_doubtful(out->listed)) {
-			settle_by_line(&p->item[i], out);
+		if (clear && (out->listed & AHI_SERVER_ERROR) && !last) {
+			(*again)++;
 			continue;
 		}
-		swap = p->item[doubtful];
-		p->item[doubtful++] = p->item[i];
-		p->item[i] = swap;
+		p->item[n] = p->item[i];
+		if (clear)
+			settle_by_line(&p->item[n++], out);
+		else
+			swap_items(p, n++, doubtful++);
 	}
+	p->n = n;
 	return doubtful;
 }
 
@@ -206,8 +235,8 @@ is_proven(const struct destination_item *item, const struct ahi_outcomes *o)
 }
 
 static bool
-settle_by_look(struct destination_item *item, const struct destination_look *look,
-    const struct ahi_outcomes *o)
+settle_by_look(struct ahi *a, struct destination_item *item,
+    const struct destination_look *look, const struct ahi_outcomes *o)
 {
 	switch (look->presence) {
 	case DESTINATION_THERE:
@@ -216,14 +245,13 @@ settle_by_look(struct destination_item *item, const struct destination_look *loo
 			stow_settle(item, DESTINATION_OK, "%s", "");
 			return true;
 		}
-		stow_settle(item, DESTINATION_RETRY, "its import does not say what "
-		    "became of this version");
+		settle_failed(a, item, true, "its import does not say what became of "
+		    "this version");
 		return true;
 	case DESTINATION_DIFFERENT:
 	case DESTINATION_MISSING:
-		stow_settle(item, DESTINATION_RETRY, "its import does not say what "
-		    "became of it, and the data store does not show it");
-		item->retry_soon = true;
+		settle_failed(a, item, true, "its import does not say what became of "
+		    "it, and the data store does not show it");
 		return true;
 	case DESTINATION_UNKNOWN:
 		break;
@@ -243,23 +271,19 @@ ask_for(struct ahi_tending *t, struct page *p, size_t n,
 		looks[i].in = p->item[i].in;
 	ahi_query(t->a, looks, n, t->ret);
 	for (size_t i = 0; i < n; i++) {
-		struct destination_item swap = p->item[open];
-
-		if (settle_by_look(&p->item[i], &looks[i], o))
-			continue;
-		p->item[open++] = p->item[i];
-		p->item[i] = swap;
+		if (!settle_by_look(t->a, &p->item[i], &looks[i], o))
+			swap_items(p, i, open++);
 	}
 	return open;
 }
 
 int
 ahi_settle_listed(struct ahi_tending *t, struct ahi_job *j,
-    const struct ahi_outcomes *o, bool query, size_t *ret_open)
+    const struct ahi_outcomes *o, bool query, bool last, struct ahi_left *ret)
 {
 	AUTO_FREE struct page *p = xcalloc(1, sizeof(*p));
+	struct ahi_left left = { 0 };
 	uint64_t after = 0;
-	size_t open = 0;
 	int r;
 
 	for (;;) {
@@ -268,15 +292,15 @@ ahi_settle_listed(struct ahi_tending *t, struct ahi_job *j,
 		r = next_page(t->a, j, &after, p);
 		if (r <= 0)
 			break;
-		doubtful = part_page(p, o);
+		doubtful = part_page(p, o, last, &left.again);
 		if (query && doubtful > 0)
 			doubtful = ask_for(t, p, doubtful, o);
 		r = settle_items(t, j, p->item + doubtful, p->n - doubtful);
 		if (r < 0)
 			return r;
-		open += doubtful;
+		left.doubtful += doubtful;
 	}
 	if (r == 0)
-		*ret_open = open;
+		*ret = left;
 	return r;
 }

@@ -264,6 +264,7 @@ read_job(const struct ahi *a, const struct spool_job *from)
 	j->id = from->id;
 	j->since_ms = from->since_ms;
 	j->sent = from->sent;
+	j->n_files = (unsigned)from->sent;
 	j->batch = take_text(o, "batch");
 	j->input = take_text(o, "input");
 	j->output = take_text(o, "output");

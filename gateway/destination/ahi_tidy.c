@@ -82,14 +82,6 @@ free_outcomes(struct ahi_outcomes *o)
 	free(o->v);
 }
 
-static void
-count_sent(struct ahi_tending *t, struct ahi_job *j, size_t n)
-{
-	LOCK_SCOPE(&t->a->mu);
-	j->sent = n;
-	j->n_files = (unsigned)n;
-}
-
 bool
 ahi_tidy(struct ahi_tending *t, struct ahi_job *j)
 {
@@ -97,8 +89,6 @@ ahi_tidy(struct ahi_tending *t, struct ahi_job *j)
 	bool more = true;
 	int r = ahi_collect_sent(t->a, j, &sent);
 
-	if (r == 0)
-		count_sent(t, j, sent.n);
 	while (r == 0 && more && !atomic_load(&t->a->canceled)) {
 		if (delete_files(t->a, j, &sent, &more, t->ret) != S3_DONE)
 			r = -EAGAIN;
