@@ -11,6 +11,7 @@ static const struct destination_kind *const kinds[] = {
 	&destination_dicomweb,
 	&destination_healthimaging,
 	&destination_s3,
+	&destination_dimse,
 	NULL,
 };
 

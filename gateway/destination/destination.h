@@ -132,6 +132,18 @@ void destination_describe(struct destination *d, struct buf *b);
 /* Of all its connections together. */
 struct rate *destination_rate(struct destination *d);
 
+/* ---- reports ------------------------------------------------------------- */
+
+struct dicom_commitment;
+
+/* Is this title the called one of a destination that is asked for storage commitment?
+ * Then its reports may come on associations that it opens to us. */
+bool destination_expects_report(const struct config *cfg, const char *title);
+/* Settles what a report (PS3.4 J.3.3) of that title says; durable when it returns 0.
+ * -ENOENT: nobody waits for this transaction. */
+int  destination_take_report(const struct config *cfg, struct spool *sp,
+    const char *title, const struct dicom_commitment *report);
+
 /* ---- kinds -------------------------------------------------------------- */
 
 struct destination_context {	/* all of it outlives the destination */

@@ -7,5 +7,6 @@
 extern const struct destination_kind destination_dicomweb;	/* stow.c */
 extern const struct destination_kind destination_healthimaging;
 extern const struct destination_kind destination_s3;	/* bucket.c */
+extern const struct destination_kind destination_dimse;	/* dimse.c */
 
 #endif

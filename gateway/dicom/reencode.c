@@ -444,6 +444,14 @@ dicom_reencode_new_compare(const struct dicom_syntax *from, dicom_sink_fn *fn,
 	return new_converter(from, true, fn, arg);
 }
 
+/* What is compared is written as implicit VR has it. */
+struct dicom_reencode *
+dicom_reencode_new_implicit(const struct dicom_syntax *from, dicom_sink_fn *fn,
+    void *arg)
+{
+	return new_converter(from, true, fn, arg);
+}
+
 void
 dicom_reencode_free(struct dicom_reencode *r)
 {

@@ -1,5 +1,5 @@
-/* reencode.h - any uncompressed data set to explicit VR little endian, as a
- * stream (rule 23).
+/* reencode.h - any uncompressed data set to explicit VR little endian, or to
+ * implicit, as a stream (rule 23).
  *
  * Fed the data set in any portions, it hands the converted one to a sink in
  * portions; memory does not depend on the object. Sequences and items leave with
@@ -33,6 +33,10 @@ struct dicom_reencode *dicom_reencode_new(const struct dicom_syntax *from,
  * still be one data set: a private sequence of defined length is not looked into
  * when it comes without VR. */
 struct dicom_reencode *dicom_reencode_new_compare(
+    const struct dicom_syntax *from, dicom_sink_fn *fn, void *arg);
+/* To implicit VR little endian, for receivers that take nothing else: the VRs of
+ * private elements go. */
+struct dicom_reencode *dicom_reencode_new_implicit(
     const struct dicom_syntax *from, dicom_sink_fn *fn, void *arg);
 void dicom_reencode_free(struct dicom_reencode *r);
 

@@ -187,6 +187,7 @@ static const struct {
 } services[] = {
 	{ DICOM_C_ECHO_RQ, serve_echo },
 	{ DICOM_C_STORE_RQ, serve_store },
+	{ DICOM_N_EVENT_REPORT_RQ, serve_commitment_report },
 	{ DICOM_C_CANCEL_RQ, ignore_cancel },
 };
 

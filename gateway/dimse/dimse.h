@@ -1,4 +1,5 @@
-/* dimse.h - the services that peers ask for: C-ECHO and C-STORE.
+/* dimse.h - the services that peers ask for: C-ECHO, C-STORE, and to hear their reports
+ * of storage commitment.
  *
  * dimse_serve() is the assoc_service_fn: it decides whether the association is
  * accepted (policy.c), which contexts with which syntax (negotiate.c), runs the

@@ -30,7 +30,8 @@ struct session {
 	struct spool_source	   *source;	/* NULL until the first C-STORE */
 	int64_t			    since_ms, begin_mono_ms;
 	atomic_uint_least64_t	    stored, bytes;
-	uint64_t		    echoes, refused, warned, duplicates, unserved;
+	uint64_t		    echoes, reports, refused, warned, duplicates,
+				    unserved;
 	char			    reason[200];	/* why we gave up; "" */
 };
 
@@ -66,6 +67,8 @@ const struct assoc_context *session_context(const struct session *s, uint8_t id,
 
 int serve_echo(struct session *s, const struct dicom_command *rq, uint8_t context);
 int serve_store(struct session *s, const struct dicom_command *rq,
+    uint8_t context);
+int serve_commitment_report(struct session *s, const struct dicom_command *rq,
     uint8_t context);
 
 /* ---- the log's lines (report.c) --------------------------------------------- */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "gateway/dimse/negotiate_int.h"
+#include "gateway/dimse/policy_int.h"
 
 #define DICOM_ROOT "1.2.840.10008"
 
@@ -65,6 +66,15 @@ answer_context(const struct assoc_context *c, const struct config_peer *peer,
 		break;
 	case DICOM_SERVICE_STORAGE:
 		need = CONFIG_ALLOW_STORE;
+		break;
+	case DICOM_SERVICE_COMMITMENT:
+		/* Reports alone: from one that is SCP, or does not say what it
+		 * is, as some forget to (PS3.4 J.3.3). */
+		if ((allow & POLICY_ALLOW_REPORT) == 0 ||
+		    (c->has_role && !c->scp_role))
+			return a;
+		need = POLICY_ALLOW_REPORT;
+		a.scp_role = true;
 		break;
 	default:
 		return a;

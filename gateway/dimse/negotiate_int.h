@@ -14,7 +14,7 @@ struct negotiation {
 	struct assoc_answer answers[ASSOC_CONTEXTS_MAX];
 };
 
-/* peer may be NULL. Answers point into the request. */
+/* peer may be NULL; allow: see policy_int.h. Answers point into the request. */
 void negotiate_contexts(const struct assoc_request *rq,
     const struct config_peer *peer, unsigned allow, struct negotiation *ret);
 /* What a context is for, when Common Extended Negotiation counts. */

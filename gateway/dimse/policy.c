@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/destination/destination.h"
 #include "gateway/dimse/policy_int.h"
 #include "gateway/study/study.h"
 
@@ -101,10 +102,18 @@ static void
 judge_peer(const struct config *cfg, const struct assoc_request *rq,
     struct policy_verdict *v)
 {
+	unsigned report = destination_expects_report(cfg, rq->calling)
+	    ? POLICY_ALLOW_REPORT : 0;
+
 	v->peer = config_peer_find(cfg, rq->calling, rq->address);
-	v->known = v->peer != NULL;
+	v->known = v->peer != NULL || report != 0;
 	if (v->peer == NULL && cfg->access == CONFIG_ACCESS_OPEN) {
-		v->allow = CONFIG_ALLOW_ECHO | CONFIG_ALLOW_STORE;
+		v->allow = CONFIG_ALLOW_ECHO | CONFIG_ALLOW_STORE | report;
+		return;
+	}
+	/* Where it has an entry, that entry's addresses bind its reports, too. */
+	if (v->peer == NULL && report != 0 && !is_listed(cfg, rq->calling)) {
+		v->allow = report;
 		return;
 	}
 	if (v->peer == NULL) {
@@ -114,7 +123,7 @@ judge_peer(const struct config *cfg, const struct assoc_request *rq,
 		    rq->calling, rq->address);
 		return;
 	}
-	v->allow = v->peer->allow;
+	v->allow = v->peer->allow | report;
 	if (!check_tls(v->peer, rq, v))
 		return;
 	if (v->allow == 0)
@@ -177,7 +186,9 @@ policy_limit(const struct config *cfg, unsigned running, enum spool_space space,
 		return;
 	if (running >= cfg->gateway->max_associations)
 		defer(v, "all associations are in use (gateway.max_associations)");
-	else if (space != SPOOL_SPACE_GOOD)
+	/* Reports are what makes room. */
+	else if (space != SPOOL_SPACE_GOOD &&
+	    (v->allow & POLICY_ALLOW_REPORT) == 0)
 		defer(v, "the spool's disk is nearly full (spool.reserve)");
 }
 

@@ -11,6 +11,10 @@
 #include "gateway/association/association.h"
 #include "spool/spool.h"
 
+/* Beside CONFIG_ALLOW_*: no entry of `peers` gives it. It is the title of a PACS that
+ * we ask for storage commitment, and it may report on it; nothing else. */
+#define POLICY_ALLOW_REPORT (1u << 31)
+
 struct policy_verdict {
 	bool	 accept;
 	bool	 known;			/* an entry of `peers` is meant */
@@ -19,7 +23,7 @@ struct policy_verdict {
 	unsigned reason;
 	char	 why[160];		/* for people */
 	const struct config_peer *peer;	/* NULL: access is open */
-	unsigned allow;			/* CONFIG_ALLOW_* */
+	unsigned allow;			/* CONFIG_ALLOW_*, POLICY_ALLOW_REPORT */
 	int64_t	 message_ms, idle_ms;
 	uint32_t max_pdu;
 };

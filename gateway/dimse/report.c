@@ -165,7 +165,7 @@ report_ended(struct session *s, int r)
 	    LOG_U64("stored", atomic_load(&s->stored)),
 	    LOG_U64("again", s->duplicates), LOG_U64("refused", s->refused),
 	    LOG_U64("warned", s->warned), LOG_U64("unserved", s->unserved),
-	    LOG_U64("echoes", s->echoes),
+	    LOG_U64("echoes", s->echoes), LOG_U64("reports", s->reports),
 	    LOG_U64("bytes", atomic_load(&s->bytes)),
 	    LOG_U64("ms", (uint64_t)(clock_mono_ms() - s->begin_mono_ms)));
 }

@@ -32,11 +32,18 @@ static struct {
 	int begin_error, commit_error;
 	enum spool_outcome outcome;
 	bool keep_bytes;
+	const char *job_destination, *job_text;	/* the one job; NULL: none */
+	struct spool_instance member[4];	/* that it has sent */
+	size_t	    n_members;
+	int	    settle_error;
 	/* seen */
 	pthread_mutex_t mu;
 	struct spool_put last;		/* as committed */
 	struct spool_origin origin;
 	unsigned begun, committed, given_up, sources;
+	enum spool_delivery settled[4];		/* of the members, by id from 1 */
+	char	 settled_reason[4][200], job_set[SPOOL_JOB_TEXT_MAX + 1];
+	unsigned jobs_ended;
 } fake = { .mu = PTHREAD_MUTEX_INITIALIZER };
 
 static inline void
@@ -49,6 +56,12 @@ fake_reset(void)
 	fake.outcome = SPOOL_NEW;
 	fake.keep_bytes = false;
 	fake.begun = fake.committed = fake.given_up = fake.sources = 0;
+	fake.job_destination = fake.job_text = NULL;
+	fake.n_members = 0;
+	fake.settle_error = 0;
+	fake.jobs_ended = 0;
+	fake.job_set[0] = '\0';
+	memset(fake.settled, 0, sizeof(fake.settled));
 }
 
 enum spool_space
@@ -147,6 +160,135 @@ spool_put_free(struct spool_put *put)
 	fake.given_up++;
 	buf_free(&put->bytes);
 	free(put);
+}
+
+/* ---- jobs, for reports of storage commitment -------------------------------- */
+
+#define FAKE_JOB 9
+
+int
+spool_jobs(struct spool *sp, const char *destination, spool_job_fn *fn, void *arg)
+{
+	struct spool_job job = { .id = FAKE_JOB,
+		.destination = fake.job_destination, .text = fake.job_text };
+
+	(void)sp;
+	if (fake.job_text == NULL || strcmp(destination, job.destination) != 0)
+		return 0;
+	return fn(arg, &job);
+}
+
+int
+spool_job_sent(struct spool *sp, uint64_t id, uint64_t after, size_t limit,
+    spool_instance_fn *fn, void *arg)
+{
+	int r = 0;
+
+	(void)sp;
+	for (size_t i = 0; i < fake.n_members && i < limit && r == 0; i++)
+		if (id == FAKE_JOB && fake.member[i].id > after)
+			r = fn(arg, &fake.member[i]);
+	return r;
+}
+
+int
+spool_settle(struct spool *sp, const struct spool_verdict *v, size_t n)
+{
+	LOCK_SCOPE(&fake.mu);
+	(void)sp;
+	for (size_t i = 0; i < n && fake.settle_error == 0; i++) {
+		fake.settled[v[i].id - 1] = v[i].state;
+		(void)snprintf(fake.settled_reason[v[i].id - 1],
+		    sizeof(fake.settled_reason[0]), "%s",
+		    v[i].reason != NULL ? v[i].reason : "");
+	}
+	return fake.settle_error;
+}
+
+int
+spool_job_new(struct spool *sp, const char *destination, const char *text,
+    uint64_t *ret_id)
+{
+	(void)sp;
+	(void)destination;
+	(void)text;
+	(void)ret_id;
+	return -EAGAIN;
+}
+
+int
+spool_job_set(struct spool *sp, uint64_t id, const char *text)
+{
+	(void)sp;
+	(void)id;
+	(void)snprintf(fake.job_set, sizeof(fake.job_set), "%s", text);
+	return 0;
+}
+
+int
+spool_job_end(struct spool *sp, uint64_t id)
+{
+	(void)sp;
+	(void)id;
+	fake.jobs_ended++;
+	return 0;
+}
+
+int
+spool_deliveries(struct spool *sp, uint64_t instance, spool_delivery_fn *fn,
+    void *arg)
+{
+	(void)sp;
+	(void)instance;
+	(void)fn;
+	(void)arg;
+	return 0;
+}
+
+int
+spool_reader_open(struct spool *sp, uint64_t id, struct spool_reader **ret)
+{
+	(void)sp;
+	(void)id;
+	(void)ret;
+	return -ENOENT;
+}
+
+void
+spool_reader_close(struct spool_reader *r)
+{
+	(void)r;
+}
+
+uint64_t
+spool_reader_length(const struct spool_reader *r)
+{
+	(void)r;
+	return 0;
+}
+
+ssize_t
+spool_reader_read(struct spool_reader *r, uint64_t at, void *data, size_t len)
+{
+	(void)r;
+	(void)at;
+	(void)data;
+	(void)len;
+	return 0;
+}
+
+int
+spool_reader_verify(struct spool_reader *r)
+{
+	(void)r;
+	return 0;
+}
+
+const uint8_t *
+spool_reader_checksum(const struct spool_reader *r)
+{
+	(void)r;
+	return NULL;
 }
 
 #endif
