@@ -229,12 +229,13 @@ struct instance_page {
 static int
 add_delivery(void *arg, const struct spool_delivery_row *d)
 {
-	json_t *o = json_pack("{s:o, s:s, s:o, s:o, s:o}",
+	json_t *o = json_pack("{s:o, s:s, s:o, s:o, s:o, s:o}",
 	    "destination", admin_json_text(d->destination),
 	    "state", spool_delivery_name(d->state),
 	    "since", admin_json_time(d->since_ms),
 	    "reason", admin_json_text(d->reason),
-	    "actor", admin_json_text(d->actor));
+	    "actor", admin_json_text(d->actor),
+	    "remote", admin_json_text(d->remote));
 
 	return json_array_append_new(arg, o) < 0 ? -ENOMEM : 0;
 }
