@@ -214,6 +214,9 @@ install: all
 	    $(DESTDIR)$(libdir)/tmpfiles.d/causeway.conf
 	$(INSTALL) -m 644 README.md LICENSE packaging/causeway.yaml \
 	    $(wildcard docs/*.md) $(DESTDIR)$(docdir)
+	$(INSTALL) -d $(DESTDIR)$(docdir)/examples
+	$(INSTALL) -m 644 $(wildcard packaging/examples/*.yaml) \
+	    $(DESTDIR)$(docdir)/examples
 	$(INSTALL) -m 644 docs/man/causewayctl.1 $(DESTDIR)$(mandir)/man1
 	$(INSTALL) -m 644 docs/man/causewayd.8 $(DESTDIR)$(mandir)/man8
 	test -e $(DESTDIR)$(sysconfdir)/causeway/causeway.yaml || \
