@@ -72,6 +72,10 @@ struct bucket_stored {
 bool bucket_write_manifest(struct bucket *b, const struct bucket_stored *v, size_t n,
     struct destination_result *ret);
 
+/* Their names, as far as they may be listed; the caller frees each and all. */
+void bucket_list_manifests(struct bucket *b, const char *study, char ***ret,
+    size_t *ret_n);
+
 /* ---- bucket_deliver.c ---------------------------------------------------- */
 
 void bucket_deliver(void *self, struct destination_item *items, size_t n,

@@ -141,15 +141,24 @@ bucket_verify(void *self, struct destination_look *looks, size_t n, bool bytes,
 
 /* ---- remove -------------------------------------------------------------- */
 
+/* A test object has a study of its own, whose manifests name nothing else. */
 int
 bucket_remove(void *self, const struct spool_instance *in,
     struct destination_result *ret)
 {
 	struct bucket *b = self;
-	AUTO_FREE char *key = bucket_key(b, in);
+	char *key = bucket_key(b, in), **keys;
+	enum s3_said said;
+	size_t n;
 
 	if (key == NULL)
 		return -EINVAL;
-	return s3_delete(b->s3, (const char *const *)&key, 1, ret) == S3_DONE ? 0 :
-	    -EIO;
+	bucket_list_manifests(b, in->study_uid, &keys, &n);
+	keys = xreallocarray(keys, n + 1, sizeof(*keys));
+	keys[n++] = key;
+	said = s3_delete(b->s3, (const char *const *)keys, n, ret);
+	while (n > 0)
+		free(keys[--n]);
+	free(keys);
+	return said == S3_DONE ? 0 : -EIO;
 }

@@ -22,6 +22,7 @@
 
 #define FORMAT	     1
 #define NUMBER_MAX   999999999
+#define REMOVE_MAX   100
 #define ATTEMPTS     1000	/* to find a number where we may not list */
 
 /* ---- numbers ------------------------------------------------------------- */
@@ -71,22 +72,31 @@ struct numbering {
 	unsigned    highest;
 };
 
-static int
-note_number(void *arg, const char *key, uint64_t length)
+/* 0: no manifest's name. */
+static unsigned
+number_of(const struct numbering *g, const char *key)
 {
-	struct numbering *g = arg;
 	size_t before = strlen(g->prefix);
 	unsigned long number;
 	char *end;
 
-	(void)length;
 	if (strncmp(key, g->prefix, before) != 0 || key[before] < '0' ||
 	    key[before] > '9')
 		return 0;
 	number = strtoul(key + before, &end, 10);
-	if (strcmp(end, g->suffix) == 0 && number <= NUMBER_MAX &&
-	    number > g->highest)
-		g->highest = (unsigned)number;
+	return strcmp(end, g->suffix) == 0 && number <= NUMBER_MAX ?
+	    (unsigned)number : 0;
+}
+
+static int
+note_number(void *arg, const char *key, uint64_t length)
+{
+	struct numbering *g = arg;
+	unsigned number = number_of(g, key);
+
+	(void)length;
+	if (number > g->highest)
+		g->highest = number;
 	return 0;
 }
 
@@ -198,4 +208,38 @@ bucket_write_manifest(struct bucket *b, const struct bucket_stored *v, size_t n,
 	}
 	return fail(ret, "no free number for a manifest was found: allow "
 	    "s3:ListBucket");
+}
+
+/* ---- a study that was only a test ------------------------------------------ */
+
+struct collecting {
+	struct numbering numbering;
+	char	**keys;
+	size_t	  n;
+};
+
+static int
+collect_name(void *arg, const char *key, uint64_t length)
+{
+	struct collecting *c = arg;
+
+	(void)length;
+	if (number_of(&c->numbering, key) == 0)
+		return 0;
+	c->keys = xreallocarray(c->keys, c->n + 1, sizeof(*c->keys));
+	c->keys[c->n++] = xstrdup(key);
+	return c->n == REMOVE_MAX;
+}
+
+void
+bucket_list_manifests(struct bucket *b, const char *study, char ***ret, size_t *ret_n)
+{
+	AUTO_FREE char *prefix = bucket_manifest_prefix(b, study);
+	AUTO_FREE char *suffix = bucket_manifest_suffix(b, study);
+	struct collecting c = { .numbering = { prefix, suffix, 0 } };
+	struct destination_result ignored = { .retry_after_ms = -1 };
+
+	(void)s3_list(b->s3, prefix, collect_name, &c, &ignored);
+	*ret = c.keys;
+	*ret_n = c.n;
 }

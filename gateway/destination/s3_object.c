@@ -42,8 +42,10 @@ s3_look_first(struct s3 *s, const char *key, struct destination_result *ret)
 		return S3_EXISTS;
 	if (said == S3_ABSENT)
 		return S3_ABSENT;
-	/* Keys that may only write have to rely on the condition. */
-	if (a.reply.status == 403 && atomic_load(&s->conditions) != S3_UNKNOWN)
+	/* Keys that may only write have to rely on the condition; and what else is
+	 * wrong the write will say, which an answer without a body cannot. */
+	if ((a.reply.status == 403 || a.reply.status == 400) &&
+	    atomic_load(&s->conditions) != S3_UNKNOWN)
 		return S3_ABSENT;
 	s3_tell(&a, ret);
 	return S3_FAILED;
@@ -293,7 +295,7 @@ s3_probe(struct s3 *s, struct destination_result *ret)
 
 	if (said == S3_DONE)
 		return elsewhere(s, &a, ret) ? S3_FAILED : S3_DONE;
-	if (a.reply.outcome == HTTP_ANSWERED && a.health == DESTINATION_DOWN &&
+	if (a.reply.outcome == HTTP_ANSWERED && a.reply.status < 500 &&
 	    a.region[0] == '\0')
 		return probe_list(s, ret);
 	s3_tell(&a, ret);

@@ -102,9 +102,9 @@ s3_tidy(struct s3 *s)
 	(void)pthread_mutex_unlock(&s->mu);
 	for (f = LIST_FIRST(&all); f != NULL; f = next) {
 		next = LIST_NEXT(f, link);
-		if (!is_given_up(f))
+		if (!is_given_up(f) ||
+		    s3_abort(s, f->key, f->id, &r) != S3_DONE)
 			continue;
-		(void)s3_abort(s, f->key, f->id, &r);
 		LIST_REMOVE(f, link);
 		free_one(f);
 	}

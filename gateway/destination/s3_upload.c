@@ -407,6 +407,14 @@ send_once(struct sending *g)
 	return said;
 }
 
+/* It goes on later, unless it was dropped while this one was under way. */
+static void
+leave_unfinished(const struct sending *g)
+{
+	s3_unfinished_add(g->s, g->o, g->u.id);
+	s3_tidy(g->s);
+}
+
 enum s3_said
 s3_put_parts(struct s3 *s, const struct s3_object *o, struct destination_result *ret,
     char *why, size_t why_size)
@@ -429,6 +437,6 @@ s3_put_parts(struct s3 *s, const struct s3_object *o, struct destination_result 
 	else if (said == S3_DONE)
 		forget_note(o);
 	else if (g.u.id[0] != '\0')
-		s3_unfinished_add(s, o, g.u.id);
+		leave_unfinished(&g);
 	return g.let_go ? S3_FAILED : said;
 }
