@@ -21,6 +21,7 @@
 
 #include "gateway/admin/admin.h"
 #include "gateway/base/cleanup.h"
+#include "gateway/destination/destination.h"
 #include "gateway/dicom/part10.h"
 
 /* What the stand-ins show and saw. */
@@ -200,6 +201,107 @@ spool_set_damaged(struct spool *sp, uint64_t id, const char *why)
 	(void)why;
 	rig.set_aside = true;
 	return 0;
+}
+
+/* Nothing is received, and there is no destination to ask: system tests do that. */
+
+struct spool_source *
+spool_source_open(struct spool *sp, const struct spool_origin *origin)
+{
+	(void)sp;
+	(void)origin;
+	return NULL;
+}
+
+void spool_source_close(struct spool_source *src) { (void)src; }
+
+int
+spool_put_begin(struct spool_source *src, const struct spool_put_head *head,
+    struct spool_put **ret)
+{
+	(void)src;
+	(void)head;
+	(void)ret;
+	return -ENOSPC;
+}
+
+int
+spool_put_write(struct spool_put *put, const void *data, size_t len)
+{
+	(void)put;
+	(void)data;
+	(void)len;
+	return -ENOSPC;
+}
+
+void
+spool_put_study(struct spool_put *put, const char *study_uid)
+{
+	(void)put;
+	(void)study_uid;
+}
+
+void
+spool_put_describe(struct spool_put *put, const struct dicom_head *head)
+{
+	(void)put;
+	(void)head;
+}
+
+void spool_put_free(struct spool_put *put) { (void)put; }
+
+int
+spool_commit(struct spool_put **put, struct spool_receipt *ret)
+{
+	(void)put;
+	(void)ret;
+	return -ENOSPC;
+}
+
+struct destination *
+upload_borrow(struct upload *u, const char *name)
+{
+	(void)u;
+	(void)name;
+	return NULL;
+}
+
+void
+upload_return(struct upload *u, struct destination *d)
+{
+	(void)u;
+	(void)d;
+}
+
+const char *destination_type(const struct destination *d) { (void)d; return ""; }
+
+void
+destination_probe(struct destination *d, struct destination_result *ret)
+{
+	(void)d;
+	(void)ret;
+}
+
+int
+destination_verify(struct destination *d, struct destination_look *looks, size_t n,
+    bool bytes, struct destination_result *ret)
+{
+	(void)d;
+	(void)looks;
+	(void)n;
+	(void)bytes;
+	(void)ret;
+	return -ENOTSUP;
+}
+
+int
+destination_remove(struct destination *d, const struct spool_instance *in,
+    struct destination_result *ret)
+{
+	(void)d;
+	(void)in;
+	(void)ret;
+	return -ENOTSUP;
 }
 
 /* ---- its bytes: byte i of the data set is i modulo 251 ------------------- */
