@@ -373,8 +373,7 @@ settle_request(struct lane *l, struct job *j, const struct request *rq,
 		struct fragment *f;
 
 		if (rq->item[i].verdict == DESTINATION_RETRY ||
-		    rq->item[i].verdict == DESTINATION_SENT ||
-		    rq->item[i].verdict == DESTINATION_DAMAGED)
+		    rq->item[i].verdict == DESTINATION_SENT)
 			continue;
 		f = fragment_new(&rq->item[i].in.id, 1);
 		f->due_ms = now_ms + 10 * AGAIN_LEAST_MS;

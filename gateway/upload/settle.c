@@ -7,6 +7,8 @@
 #include "gateway/base/log.h"
 #include "gateway/upload/upload_int.h"
 
+#define DAMAGED "damaged on this disk"
+
 /* What is not final stays as it is: owed, or sent by another job. */
 static bool
 state_of(const struct destination_item *it, uint64_t job, enum spool_delivery *ret)
@@ -19,22 +21,24 @@ state_of(const struct destination_item *it, uint64_t job, enum spool_delivery *r
 		*ret = SPOOL_WARNED;
 		return true;
 	case DESTINATION_REFUSED:
+	case DESTINATION_DAMAGED:
 		*ret = SPOOL_REFUSED;
 		return true;
 	case DESTINATION_RETRY:
 		*ret = SPOOL_OWED;
 		return job != 0;
-	case DESTINATION_DAMAGED:
 	case DESTINATION_SENT:
 		break;
 	}
 	return false;
 }
 
+/* Set aside everywhere it is owed; here also what is sent, or was known as damaged and
+ * is owed again. */
 static void
 set_damaged(struct lane *l, const struct destination_item *it)
 {
-	(void)spool_set_damaged(l->up->sp, it->in.id, "damaged on this disk");
+	(void)spool_set_damaged(l->up->sp, it->in.id, DAMAGED);
 	log_error("instance is damaged on this disk and set aside",
 	    LOG_U64("id", it->in.id), LOG_STR("sop_instance", it->in.sop_instance),
 	    LOG_STR("study", it->in.study_uid));
@@ -48,15 +52,18 @@ collect_verdicts(struct lane *l, uint64_t job, const struct destination_item *it
 
 	for (size_t i = 0; i < n; i++) {
 		const struct destination_item *it = &items[i];
+		const char *reason = it->reason[0] != '\0' ? it->reason : NULL;
 		enum spool_delivery state;
 
-		if (it->verdict == DESTINATION_DAMAGED)
-			set_damaged(l, it);
 		if (!state_of(it, job, &state))
 			continue;
+		if (it->verdict == DESTINATION_DAMAGED) {
+			set_damaged(l, it);
+			reason = DAMAGED;
+		}
 		v[k++] = (struct spool_verdict){ .id = it->in.id,
 			.destination = l->name, .state = state,
-			.reason = it->reason[0] != '\0' ? it->reason : NULL,
+			.reason = reason,
 			.remote = it->remote[0] != '\0' ? it->remote : NULL,
 			.job = job };
 	}

@@ -140,6 +140,7 @@ void
 tender_init(struct lane *l)
 {
 	l->tender.wakes = queue_new(1, NULL);
+	atomic_init(&l->tender.paused, true);	/* the first round knows better */
 }
 
 int

@@ -138,6 +138,7 @@ a_job_looks_again_before_it_ends(void **state)
 	j->drained = true;
 	assert_int_equal(schedule_rest(&s, j), 1);
 	assert_int_equal(s.n, 0);
+	schedule_clear(&s);
 }
 
 static void
