@@ -48,7 +48,7 @@ struct ahi_options {
 	uint64_t max_file, batch_files, batch_bytes, batch_time_ms;
 	uint64_t start_interval_ms, poll_interval_ms, max_jobs;
 	uint64_t job_patience_ms, result_wait_ms;
-	uint64_t max_request, part_size;
+	uint64_t max_stow, max_request, part_size;
 	char	*s3_endpoint, *api_endpoint, *dicomweb_endpoint;
 	bool	 path_style;
 	struct config_client_tls *tls;

@@ -16,7 +16,8 @@
 #include "gateway/dicom/part10.h"
 
 #define IMPORT_INSTANCES 64	/* of one call: they go one after another */
-#define STOW_MARGIN	 (1u << 20)	/* heads, boundaries, a re-encoding's growth */
+/* Heads, boundaries, and what a re-encoding adds to an object full of short values. */
+#define STOW_MARGIN	 UINT64_C(20000000)
 
 /* ---- opening ------------------------------------------------------------- */
 
@@ -186,7 +187,7 @@ set_limits(const struct ahi_options *o, struct destination_limits *ret)
 		.request_instances = o->mode == AHI_IMPORT ? IMPORT_INSTANCES :
 		    STOW_INSTANCES,
 		.instance_bytes = import ? o->max_file - DICOM_PART10_MAX :
-		    AHI_STOW_MAX - STOW_MARGIN,
+		    o->max_stow,
 	};
 	(void)snprintf(ret->instance_limit_name, sizeof(ret->instance_limit_name),
 	    "%s", import ? "a file of a HealthImaging import may be (max_file)" :
@@ -241,13 +242,13 @@ cancel_ahi(void *self)
 
 /* What is deflated grows when it is sent by STOW, nobody knows how much. */
 static bool
-fits_stow(const struct spool_instance *in)
+fits_stow(const struct ahi *a, const struct spool_instance *in)
 {
-	uint64_t most = AHI_STOW_MAX - STOW_MARGIN;
+	uint64_t most = a->opt->max_stow;
 
 	if (dicom_syntax_find(in->syntax)->encoding == DICOM_DEFLATED_LE)
 		most /= 100;
-	return in->length <= most - most / 100;
+	return in->length <= most;
 }
 
 static void
@@ -263,7 +264,7 @@ deliver_ahi(void *self, struct destination_item *items, size_t n,
 
 	for (size_t i = 0; i < n; i++) {
 		if (a->opt->mode == AHI_STOW || (a->opt->mode == AHI_AUTO &&
-			fits_stow(&items[i].in)))
+			fits_stow(a, &items[i].in)))
 			by_stow[n_stow++] = &items[i];
 		else
 			by_import[n_import++] = &items[i];
@@ -499,6 +500,11 @@ static const struct config_option table[] = {
 	    .max = 86400000, .fallback = "15min",
 	    .help = "how long the lists of an ended import may be late; then the "
 		    "data store is asked itself" },
+	{ .name = "max_stow", .type = CONFIG_SIZE, OF(max_stow),
+	    .min = 1u << 20, .max = AHI_STOW_MAX - STOW_MARGIN,
+	    .fallback = "980000000B",
+	    .help = "larger objects are imported in mode `auto`, and refused in mode "
+		    "`stow`" },
 	{ .name = "max_request", .type = CONFIG_SIZE, OF(max_request),
 	    .min = 1u << 20, .max = AHI_STOW_MAX - STOW_MARGIN,
 	    .fallback = "100MiB",
