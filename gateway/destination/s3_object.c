@@ -14,6 +14,7 @@
 
 #define PUT_ACTION "s3:PutObject"
 #define GET_ACTION "s3:GetObject"
+#define ERROR_MAX  (64u << 10)	/* bytes of the document that says what is wrong */
 
 /* ---- conditions ---------------------------------------------------------- */
 
@@ -221,12 +222,13 @@ s3_get_text(struct s3 *s, const char *key, size_t max, struct buf *text,
 {
 	AUTO(s3_answer_free) struct s3_answer a = { 0 };
 	struct s3_request q = { .method = "GET", .action = GET_ACTION, .key = key,
-		.reply_max = max };
+		.reply_max = max > ERROR_MAX ? max : ERROR_MAX };
 	enum s3_said said = s3_call(s, &q, &a, ret);
 
 	if (said != S3_DONE)
 		return said;
-	if (buf_add(text, a.reply.body.data, a.reply.body.len) < 0) {
+	if (a.reply.body.len > max ||
+	    buf_add(text, a.reply.body.data, a.reply.body.len) < 0) {
 		ret->health = DESTINATION_FAILED;
 		(void)snprintf(ret->reason, sizeof(ret->reason), "bucket %s: a text "
 		    "there is longer than any that makes sense", s->bucket);
