@@ -347,13 +347,14 @@ check_uris(struct config_check *c, const struct ahi_options *o)
 	struct ahi_uri in, out;
 	bool ok = true;
 
-	if (ahi_uri_parse(o->input, &in) < 0) {
+	if (ahi_uri_parse(o->input, &in) < 0 || strlen(o->input) > AHI_URI_MAX) {
 		config_problem(c, o->line, "input", "found `%.80s`; wanted a bucket "
 		    "and a folder in it, such as s3://site7-imports/causeway/",
 		    o->input);
 		ok = false;
 	}
-	if (ahi_uri_parse(o->output, &out) < 0) {
+	if (ahi_uri_parse(o->output, &out) < 0 ||
+	    strlen(o->output) > AHI_URI_MAX) {
 		config_problem(c, o->line, "output", "found `%.80s`; wanted a bucket "
 		    "and a folder in it, such as s3://site7-results/causeway/",
 		    o->output);
