@@ -254,6 +254,8 @@ int  index_reader_deliveries(struct index_reader *r, uint64_t id,
 	 spool_delivery_fn *fn, void *arg);
 int  index_reader_progress(struct index_reader *r, uint64_t study,
 	 spool_progress_fn *fn, void *arg);
+int  index_reader_facts(struct index_reader *r, uint64_t study, unsigned wanted,
+	 spool_fact_fn *fn, void *arg);
 int  index_reader_stats(struct index_reader *r, struct spool_stats *ret);
 int  index_reader_debts(struct index_reader *r, spool_debt_fn *fn, void *arg);
 /* Studies with pending > 0; times are not filled. */

@@ -324,6 +324,13 @@ spool_study_progress(struct spool *sp, uint64_t study, spool_progress_fn *fn,
 }
 
 int
+spool_study_facts(struct spool *sp, uint64_t study, unsigned wanted,
+    spool_fact_fn *fn, void *arg)
+{
+	return LOOK(sp, index_reader_facts(ir, study, wanted, fn, arg));
+}
+
+int
 spool_debts(struct spool *sp, spool_debt_fn *fn, void *arg)
 {
 	return LOOK(sp, index_reader_debts(ir, fn, arg));

@@ -225,6 +225,15 @@ typedef int spool_progress_fn(void *arg, const struct spool_progress *p);
 int spool_study_progress(struct spool *sp, uint64_t study, spool_progress_fn *fn,
     void *arg);
 
+/* What a study and its parts say of themselves, for routing. */
+enum spool_fact { SPOOL_FACT_SOP_CLASS, SPOOL_FACT_BODY_PART, SPOOL_FACT_STATION,
+	SPOOL_FACT_DESCRIPTION };
+typedef int spool_fact_fn(void *arg, enum spool_fact fact, const char *text);
+/* wanted: bits by enum spool_fact. A text may come several times; "" does not. fn may
+ * not call the spool. */
+int spool_study_facts(struct spool *sp, uint64_t study, unsigned wanted,
+    spool_fact_fn *fn, void *arg);
+
 struct spool_stats {
 	uint64_t studies, instances, bytes, kept_bytes;
 	uint64_t pending, unrouted, damaged;

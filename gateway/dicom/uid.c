@@ -90,6 +90,15 @@ dicom_title_ok(const char *title)
 	return title[0] != ' ' && title[len - 1] != ' ';
 }
 
+static const char *
+next_char(const char *s)
+{
+	s++;
+	while (((unsigned char)*s & 0xc0) == 0x80)
+		s++;
+	return s;
+}
+
 /* Only the last `*` is ever tried again, so hostile text costs no more than the
  * product of the lengths. */
 bool
@@ -101,12 +110,15 @@ dicom_glob_match(const char *pattern, const char *text)
 		if (*pattern == '*') {
 			star = pattern++;
 			mark = text;
-		} else if (*pattern == '?' || *pattern == *text) {
+		} else if (*pattern == '?') {
+			pattern++;
+			text = next_char(text);
+		} else if (*pattern == *text) {
 			pattern++;
 			text++;
 		} else if (star != NULL) {
 			pattern = star + 1;
-			text = ++mark;
+			text = mark = next_char(mark);
 		} else {
 			return false;
 		}

@@ -35,7 +35,7 @@ bool dicom_uid_ok(const char *uid);	   /* well-formed by PS3.5 9.1 */
 bool dicom_uid_tolerable(const char *uid); /* 1..64 printable, no space (rule 15) */
 bool dicom_title_ok(const char *title);	   /* 1..16 printable ASCII, no backslash */
 
-/* `*` and `?`, case-sensitive; for titles in configuration. */
+/* `*` and `?` (one character of UTF-8), case-sensitive; for configuration. */
 bool dicom_glob_match(const char *pattern, const char *text);
 
 /* How data sets look in a transfer syntax. */
@@ -78,5 +78,8 @@ enum dicom_service {
 enum dicom_service dicom_service_of(const char *abstract_syntax);
 /* "CT Image Storage", or NULL. */
 const char *dicom_uid_name(const char *uid);
+/* "CTImageStorage"; retired ones have the keyword of what replaced them. */
+bool dicom_uid_has_keyword(const char *uid, const char *keyword);
+bool dicom_keyword_known(const char *keyword);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "gateway/dicom/uid.h"
 #include "gateway/study/study.h"
+#include "gateway/study/study_int.h"
 
 static bool
 match_any(const struct config_strings *patterns, const char *text)
@@ -54,21 +55,34 @@ mark_destinations(const struct config *cfg, const struct config_strings *names,
 	}
 }
 
+static bool
+match_route(const struct config *cfg, size_t i, const struct study_facts *f)
+{
+	const struct config_route *r = cfg->routes.v[i];
+
+	return match_any(&r->from, f->calling) && match_any(&r->called, f->called) &&
+	    match_modality(&r->modality, f->modalities) &&
+	    study_traits_meet(f->traits, cfg, i);
+}
+
 size_t
-study_route(const struct config *cfg, const struct study_facts *f, bool *to)
+study_route(const struct config *cfg, const struct study_facts *f, bool *to,
+    bool *matched)
 {
 	size_t n = 0;
 
 	for (size_t d = 0; d < cfg->destinations.n; d++)
 		to[d] = cfg->routes.n == 0;
+	for (size_t i = 0; matched != NULL && i < cfg->routes.n; i++)
+		matched[i] = false;
 
 	for (size_t i = 0; i < cfg->routes.n; i++) {
 		const struct config_route *r = cfg->routes.v[i];
 
-		if (!match_any(&r->from, f->calling) ||
-		    !match_any(&r->called, f->called) ||
-		    !match_modality(&r->modality, f->modalities))
+		if (!match_route(cfg, i, f))
 			continue;
+		if (matched != NULL)
+			matched[i] = true;
 		mark_destinations(cfg, &r->to, to);
 		if (r->final)
 			break;
@@ -93,7 +107,7 @@ study_routable(const struct config *cfg, const char *calling, const char *called
 			continue;
 		if (r->to.n > 0)
 			return true;
-		if (r->final && r->modality.n == 0)
+		if (r->final && r->modality.n == 0 && study_route_asks(r) == 0)
 			return false;
 	}
 	return false;

@@ -32,15 +32,33 @@ int64_t study_complete_at(const struct study_arrivals *a,
 
 /* ---- routing (rule 1) ---- */
 
+/* What routes ask of a study as a whole; any of its series and instances may have it. */
+enum study_trait {
+	STUDY_SOP_CLASS,	/* UIDs */
+	STUDY_BODY_PART,
+	STUDY_STATION,
+	STUDY_DESCRIPTION,	/* of the study or a series */
+	STUDY_TRAITS
+};
+struct study_traits;
+/* Bits by enum study_trait: what the routes ask for at all. */
+unsigned study_traits_wanted(const struct config *cfg);
+struct study_traits *study_traits_new(const struct config *cfg);	/* borrows it */
+/* Texts are UTF-8. */
+void study_traits_note(struct study_traits *t, enum study_trait what, const char *text);
+void study_traits_free(struct study_traits *t);	/* takes NULL */
+
 struct study_facts {
 	const char *calling, *called;	/* of the instance */
 	const char *modalities;		/* of the whole study: "CT\\SR" */
+	const struct study_traits *traits;	/* of cfg; NULL: nothing is known */
 };
 /* Marks in `to` (one flag per cfg->destinations) where the instance goes, by the
- * routes in order; no routes at all: everywhere. Returns how many; 0: unrouted. */
+ * routes in order; no routes at all: everywhere. matched (one flag per cfg->routes;
+ * may be NULL): which of them said so. Returns how many destinations; 0: unrouted. */
 size_t study_route(const struct config *cfg, const struct study_facts *f,
-    bool *to);
-/* Could it be routed, whatever the modalities turn out to be? */
+    bool *to, bool *matched);
+/* Could it be routed, whatever the study turns out to be? */
 bool study_routable(const struct config *cfg, const char *calling,
     const char *called);
 

@@ -60,6 +60,7 @@ collect_study(void *arg, const struct spool_open_study *s)
 struct study_name {
 	char uid[DICOM_UID_MAX + 1];
 	char modalities[256];
+	struct study_traits *traits;
 };
 
 static int
@@ -97,10 +98,10 @@ choose(const struct upload *u, const struct spool_instance *in,
     const struct study_name *st, bool *marks, const char **names)
 {
 	struct study_facts f = { in->origin.calling, in->origin.called,
-		st->modalities };
+		st->modalities, st->traits };
 	size_t n = 0;
 
-	(void)study_route(u->cfg, &f, marks);
+	(void)study_route(u->cfg, &f, marks, NULL);
 	for (size_t d = 0; d < u->cfg->destinations.n; d++) {
 		const struct config_destination *dest = u->cfg->destinations.v[d];
 
@@ -133,12 +134,14 @@ static void
 route_study(struct upload *u, uint64_t study)
 {
 	AUTO_FREE struct slice *s = xcalloc(1, sizeof(*s));
-	struct study_name st = { "", "" };
+	struct study_name st = { "", "", NULL };
 	struct routed sum = { 0, 0 };
 	uint64_t after = 0;
 	int r;
 
 	r = spool_study_by_id(u->sp, study, copy_names, &st);
+	if (r >= 0)
+		r = upload_study_traits(u->sp, u->cfg, study, &st.traits);
 	while (r >= 0) {
 		s->n = 0;
 		r = spool_pending(u->sp, study, after, collect_instance, s);
@@ -147,6 +150,7 @@ route_study(struct upload *u, uint64_t study)
 		after = s->in[s->n - 1].id;
 		r = route_slice(u, s, &st, &sum);
 	}
+	study_traits_free(st.traits);
 	if (r < 0) {
 		log_warn("study could not be routed yet", LOG_U64("id", study),
 		    LOG_ERR(r));

@@ -20,6 +20,7 @@
 
 struct upload;
 struct destination;
+struct study_traits;
 
 /* Opens the destinations of cfg; why tells what is wrong with one. */
 int  upload_new(struct spool *sp, const struct config *cfg, struct upload **ret,
@@ -67,6 +68,11 @@ int upload_destinations(struct upload *u, upload_destination_fn *fn, void *arg);
  * images until 14:03", "cloud is down: …", "next try at …"); "" if there is
  * nothing to say. */
 void upload_explain(struct upload *u, uint64_t study, char *buf, size_t size);
+
+/* What the routes of cfg, which is borrowed, ask of a study (gateway/study/study.h);
+ * the caller frees it. */
+int  upload_study_traits(struct spool *sp, const struct config *cfg, uint64_t study,
+	 struct study_traits **ret);
 
 /* The destination itself, to probe, verify or remove; NULL: none of that name. Give
  * it back soon: a reload waits for it, after canceling what runs there. */

@@ -2,6 +2,7 @@
  *
  *   upload.c	the scheduler thread: its loop, start, stop, reload, status
  *   arrivals.c	incomplete studies become complete and are routed
+ *   traits.c	what routes ask of a study, from the index
  *   lane.c	one destination: its state, its transfer threads, probing
  *   request.c	cutting a request, and what its answer means for the job
  *   settle.c	verdicts become durable

@@ -109,6 +109,9 @@ test_glob(void **state)
 	assert_false(dicom_glob_match("MR1", "MR"));
 	assert_false(dicom_glob_match("*a*b*c", "xxaxxbxxcxx"));
 	assert_false(dicom_glob_match("[M]R", "MR"));
+	assert_true(dicom_glob_match("sch?del", "sch\xc3\xa4""del"));
+	assert_false(dicom_glob_match("sch??del", "sch\xc3\xa4""del"));
+	assert_true(dicom_glob_match("?", "\x80"));
 
 	/* No explosion. */
 	memset(many, 'a', sizeof(many) - 1);
@@ -292,6 +295,42 @@ test_names(void **state)
 	}
 }
 
+static void
+test_keywords(void **state)
+{
+	static const struct { const char *uid, *keyword; } good[] = {
+		{ "1.2.840.10008.5.1.4.1.1.2", "CTImageStorage" },
+		{ "1.2.840.10008.5.1.4.1.1.2", "ctimagestorage" },
+		{ "1.2.840.10008.5.1.4.1.1.1.1",
+		    "DigitalXRayImageStorageForPresentation" },
+		{ "1.2.840.10008.5.1.4.1.1.3.1", "UltrasoundMultiFrameImageStorage" },
+		{ "1.2.840.10008.5.1.4.1.1.3", "UltrasoundMultiFrameImageStorage" },
+		{ "1.2.840.10008.5.1.4.1.1.9.1.1", "TwelveLeadECGWaveformStorage" },
+		{ "1.2.840.10008.5.1.4.1.1.11.5",
+		    "XAXRFGrayscaleSoftcopyPresentationStateStorage" },
+		{ "1.2.840.10008.5.1.4.1.1.77.1.5.1",
+		    "OphthalmicPhotography8BitImageStorage" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_true(dicom_uid_has_keyword(good[i].uid, good[i].keyword));
+		assert_true(dicom_keyword_known(good[i].keyword));
+	}
+	assert_false(dicom_uid_has_keyword("1.2.840.10008.5.1.4.1.1.2",
+	    "MRImageStorage"));
+	assert_false(dicom_uid_has_keyword("1.2.840.10008.5.1.4.1.1.2",
+	    "CTImageStorag"));
+	assert_false(dicom_uid_has_keyword("1.2.840.10008.5.1.4.1.1.2",
+	    "CTImageStorages"));
+	assert_false(dicom_uid_has_keyword("1.2.840.10008.5.1.4.1.1.2", ""));
+	assert_false(dicom_uid_has_keyword("1.2.3", "CTImageStorage"));
+	assert_false(dicom_uid_has_keyword("1.2.840.10008.5.1.4.1.1.9.1.1",
+	    "12LeadECGWaveformStorage"));
+	assert_false(dicom_keyword_known("CTImagesStorage"));
+	assert_false(dicom_keyword_known(""));
+}
+
 int
 main(void)
 {
@@ -300,6 +339,7 @@ main(void)
 		cmocka_unit_test(test_uid_predicates),
 		cmocka_unit_test(test_title_predicate),
 		cmocka_unit_test(test_glob),
+		cmocka_unit_test(test_keywords),
 		cmocka_unit_test(test_rule_12_order),
 		cmocka_unit_test(test_rule_12_lossy_and_referenced),
 		cmocka_unit_test(test_rule_12_private),

@@ -430,7 +430,7 @@ store_from(struct site *s, const char *calling, enum spool_priority priority,
 	(void)snprintf(from.calling, sizeof(from.calling), "%s", calling);
 	(void)snprintf(head.sop_instance, sizeof(head.sop_instance), "%s.%u", study,
 	    number);
-	(void)strcpy(head.syntax, DICOM_UID_EXPLICIT_LE);
+	(void)snprintf(head.syntax, sizeof(head.syntax), "%s", DICOM_UID_EXPLICIT_LE);
 	make_object(&obj, study, head.sop_instance, pixels, 1);
 	src = spool_source_open(s->box.sp, &from);
 	hr = dicom_head_reader_new(dicom_syntax_find(head.syntax));
