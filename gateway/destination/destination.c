@@ -128,7 +128,7 @@ destination_verify(struct destination *d, struct destination_look *looks, size_t
 		looks[i].presence = DESTINATION_UNKNOWN;
 		looks[i].reason[0] = '\0';
 	}
-	if (d->kind->verify == NULL)
+	if (d->kind->verify == NULL || (bytes && d->kind->blind))
 		return -ENOTSUP;
 	d->kind->verify(d->self, looks, n, bytes, ret);
 	ret->elapsed_ms = clock_mono_ms() - began;

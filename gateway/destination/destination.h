@@ -164,6 +164,7 @@ struct destination_kind {
 	/* NULL where the kind has no such thing. */
 	void (*verify)(void *self, struct destination_look *looks, size_t n,
 	     bool bytes, struct destination_result *ret);
+	bool blind;	/* it verifies, but cannot read back: -ENOTSUP with bytes */
 	int  (*remove)(void *self, const struct spool_instance *in,
 	     struct destination_result *ret);
 	void (*tend)(void *self, destination_settle_fn *settle, void *arg,

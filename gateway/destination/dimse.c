@@ -29,6 +29,9 @@ open_tls(struct pacs *p, const struct pacs_tls *tls, struct buf *why)
 		.profile = tls->profile == CONFIG_TLS_LEGACY_AES
 		    ? ASSOC_TLS_LEGACY_AES : ASSOC_TLS_BCP195 };
 
+	if (tls->profile == CONFIG_TLS_LEGACY_AES)
+		(void)buf_printf(why, "TLS accepts outdated ciphers: profile is "
+		    "legacy_aes; set bcp195 once the PACS can");
 	return assoc_tls_new_client(&opt, &p->tls, why);
 }
 
@@ -275,6 +278,8 @@ const struct destination_kind destination_dimse = {
 	.deliver = pacs_deliver,
 	.probe = probe_pacs,
 	.cancel = cancel_pacs,
+	.verify = pacs_verify,
+	.blind = true,
 	.tend = pacs_tend,
 	.describe = pacs_describe,
 };

@@ -7,7 +7,6 @@
  * instance.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -229,15 +228,6 @@ pacs_bytes_close(struct pacs_bytes *b)
 
 /* ---- sending ----------------------------------------------------------------- */
 
-static int
-wait_until(struct pacs_bytes *b, int64_t again_ms)
-{
-	struct pollfd p = { .fd = b->p->cancel_fd, .events = POLLIN };
-
-	(void)poll(&p, 1, clock_timeout(again_ms));
-	return pacs_stopped(b->p);
-}
-
 /* Even, and at least two bytes, as fragments are; 1..want. */
 static int
 take_tokens(struct pacs_bytes *b, size_t want, size_t *ret)
@@ -257,7 +247,7 @@ take_tokens(struct pacs_bytes *b, size_t want, size_t *ret)
 		}
 		if (n > 0)
 			break;
-		e = wait_until(b, again);
+		e = pacs_pause(b->p, again);
 		if (e < 0)
 			return e;
 	}

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/base/log.h"
 #include "gateway/destination/dimse_int.h"
 
 #define HANDSHAKE_MS 30000
@@ -146,6 +147,25 @@ judge_failure(int e, const struct buf *why, struct destination_result *ret)
 		    why->len > 0 ? why->data : strerror(-e));
 }
 
+/* What was negotiated (rule 37). */
+static void
+tell_contexts(const struct pacs_call *c)
+{
+	const struct assoc_request *peer = assoc_request(c->a);
+	const struct assoc_answer *to = assoc_answers(c->a);
+
+	log_debug("association opened", LOG_U64("assoc", assoc_id(c->a)),
+	    LOG_STR("destination", c->p->name), LOG_STR("called", peer->called),
+	    LOG_STR("address", peer->address),
+	    LOG_STR("implementation", peer->implementation_version),
+	    LOG_STR("tls", peer->tls_version), LOG_U64("peer_pdu", peer->max_pdu));
+	for (unsigned i = 0; i < c->n; i++)
+		log_debug("presentation context", LOG_U64("assoc", assoc_id(c->a)),
+		    LOG_STR("class", c->proposal[i].abstract_syntax),
+		    LOG_U64("result", to[i].result),
+		    LOG_STR("syntax", to[i].syntax));
+}
+
 int
 pacs_call_open(struct pacs_call *c, struct destination_result *ret)
 {
@@ -166,6 +186,8 @@ pacs_call_open(struct pacs_call *c, struct destination_result *ret)
 	e = assoc_open(&call, &c->a, &why);
 	if (e < 0)
 		judge_failure(e, &why, ret);
+	else
+		tell_contexts(c);
 	return e;
 }
 

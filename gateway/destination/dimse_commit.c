@@ -163,31 +163,42 @@ pacs_ask(struct pacs_call *c, const struct dicom_commitment *list,
 	return r == 1 ? -ECONNABORTED : r;
 }
 
+int
+pacs_read_event(struct pacs_call *c, int64_t deadline_ms)
+{
+	struct dicom_command rq;
+	uint8_t context;
+	int r;
+
+	r = assoc_wait(c->a, deadline_ms);
+	if (r == 0)
+		return 0;
+	if (r == 1)
+		r = assoc_read_command(c->a, true, &rq, &context);
+	if (r == 1)
+		(void)assoc_release(c->a);
+	else if (r == 0)
+		r = take_event(c, context, &rq);
+	if (r == 0)
+		return 1;
+	assoc_close(TAKE_PTR(c->a));
+	return r == 1 ? -ECONNABORTED : r;
+}
+
 /* Many a PACS reports on an association of its own only, and to wait for it would
  * cost every request commitment_wait: after one wait in vain we stop for a while. */
 bool
 pacs_await_report(struct pacs_call *c)
 {
 	int64_t now = clock_mono_ms();
-	struct dicom_command rq;
-	uint8_t context;
 	int r;
 
-	if (now < atomic_load(&c->p->no_wait_until_ms))
+	if (c->a == NULL || now < atomic_load(&c->p->no_wait_until_ms))
 		return false;
-	r = assoc_wait(c->a, now + (int64_t)c->p->o->commitment_wait_ms);
+	r = pacs_read_event(c, now + (int64_t)c->p->o->commitment_wait_ms);
 	if (r == 0)
 		atomic_store(&c->p->no_wait_until_ms, clock_mono_ms() + NO_WAIT_MS);
-	if (r != 1)
-		return false;
-	r = assoc_read_command(c->a, true, &rq, &context);
-	if (r == 1)
-		(void)assoc_release(c->a);
-	else if (r == 0)
-		r = take_event(c, context, &rq);
-	if (r != 0)
-		assoc_close(TAKE_PTR(c->a));
-	return r == 0;
+	return r == 1;
 }
 
 /* ---- of a request ---------------------------------------------------------------- */
@@ -213,18 +224,23 @@ keep_stored(struct destination_item **items, size_t n)
 	return kept;
 }
 
+int
+pacs_list_add(struct dicom_commitment *list, const struct spool_instance *in)
+{
+	struct dicom_reference r = { .failed = false };
+
+	memcpy(r.sop_class, in->sop_class, sizeof(r.sop_class));
+	memcpy(r.sop_instance, in->sop_instance, sizeof(r.sop_instance));
+	return dicom_commitment_add(list, &r);
+}
+
 static int
 make_list(struct asking *k)
 {
-	struct dicom_reference r = { .failed = false };
 	int e = dicom_uid_new(k->list.transaction);
 
-	for (size_t i = 0; i < k->n && e == 0; i++) {
-		memcpy(r.sop_class, k->items[i]->in.sop_class, sizeof(r.sop_class));
-		memcpy(r.sop_instance, k->items[i]->in.sop_instance,
-		    sizeof(r.sop_instance));
-		e = dicom_commitment_add(&k->list, &r);
-	}
+	for (size_t i = 0; i < k->n && e == 0; i++)
+		e = pacs_list_add(&k->list, &k->items[i]->in);
 	memcpy(k->job.transaction, k->list.transaction, sizeof(k->job.transaction));
 	return e;
 }

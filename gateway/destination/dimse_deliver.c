@@ -5,10 +5,12 @@
  * that breaks ends the request; what it did not answer is tried again.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "gateway/base/clock.h"
 #include "gateway/destination/dimse_int.h"
 
 #define OUT_OF_RESOURCES_MOST 3		/* answers in a row; then it is busy */
@@ -40,6 +42,15 @@ pacs_stopped(const struct pacs *p)
 {
 	return atomic_load_explicit(&p->canceled, memory_order_relaxed) ||
 	    rate_closed(p->rate) ? -ECANCELED : 0;
+}
+
+int
+pacs_pause(struct pacs *p, int64_t until_ms)
+{
+	struct pollfd fd = { .fd = p->cancel_fd, .events = POLLIN };
+
+	(void)poll(&fd, 1, clock_timeout(until_ms));
+	return pacs_stopped(p);
 }
 
 /* Rule 3: past the first version only reading back would tell what the PACS keeps. */

@@ -8,6 +8,7 @@
  *	dimse_commit.c	storage commitment is asked for
  *	dimse_report.c	its reports are taken, whichever way they come
  *	dimse_tend.c	what was asked for and has not been answered
+ *	dimse_verify.c	what it says that it holds
  *
  * Everything runs in the calling thread, which has an association of its own; a
  * struct pacs is read-only after it was opened but for its atomics.
@@ -67,6 +68,8 @@ void pacs_settle(struct destination_item *item, enum destination_verdict v,
     const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* -ECANCELED while nothing may leave. */
 int  pacs_stopped(const struct pacs *p);
+/* Until then, or it is stopped. */
+int  pacs_pause(struct pacs *p, int64_t until_ms);
 
 /* ---- dimse_call.c ---------------------------------------------------------- */
 
@@ -158,6 +161,11 @@ void pacs_commit(struct pacs_call *c, struct destination_item **items, size_t n)
 /* Sends the N-ACTION and awaits its answer. 0 and the status, or what broke. */
 int  pacs_ask(struct pacs_call *c, const struct dicom_commitment *list,
     uint16_t *ret_status, char comment[static 80]);
+/* One instance more to ask for. */
+int  pacs_list_add(struct dicom_commitment *list, const struct spool_instance *in);
+/* A report on this association: 1 taken, 0 none by then, or it is over (c->a is
+ * NULL). */
+int  pacs_read_event(struct pacs_call *c, int64_t deadline_ms);
 /* Reports may come right away: waits for one, for commitment_wait. True: it came. */
 bool pacs_await_report(struct pacs_call *c);
 
@@ -174,6 +182,14 @@ int64_t pacs_again_ms(unsigned tries);
 /* What the PACS warned of when it stored what is sent; false: of nothing. */
 bool pacs_warning(struct spool *sp, const char *destination, uint64_t id, char *text,
     size_t size);
+
+/* ---- dimse_verify.c -------------------------------------------------------- */
+
+void pacs_verify(void *self, struct destination_look *looks, size_t n, bool bytes,
+    struct destination_result *ret);
+/* True: somebody there had asked for it. */
+bool pacs_hand_to_verify(const char *destination,
+    const struct dicom_commitment *report);
 
 /* ---- dimse_tend.c ---------------------------------------------------------- */
 

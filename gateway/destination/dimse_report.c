@@ -261,6 +261,8 @@ pacs_take_report(struct spool *sp, const char *destination,
 	size_t n = 0;
 	int e;
 
+	if (pacs_hand_to_verify(destination, report))
+		return 0;
 	e = spool_jobs(sp, destination, look_at_job, &s.found);
 	if (e < 0)
 		return e;

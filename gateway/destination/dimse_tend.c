@@ -85,14 +85,10 @@ renew_job(struct tending *t, struct due *d, struct dicom_commitment *list)
 static int
 make_list(const struct spool_instance *in, size_t n, struct dicom_commitment *list)
 {
-	struct dicom_reference r = { .failed = false };
 	int e = 0;
 
-	for (size_t i = 0; i < n && e == 0; i++) {
-		memcpy(r.sop_class, in[i].sop_class, sizeof(r.sop_class));
-		memcpy(r.sop_instance, in[i].sop_instance, sizeof(r.sop_instance));
-		e = dicom_commitment_add(list, &r);
-	}
+	for (size_t i = 0; i < n && e == 0; i++)
+		e = pacs_list_add(list, &in[i]);
 	return e;
 }
 

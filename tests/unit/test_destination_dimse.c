@@ -837,6 +837,36 @@ test_what_waits_is_settled_when_it_is_not_wanted_any_more(void **state)
 	assert_int_equal(pacs.associations, 1);
 }
 
+static void
+test_what_it_holds(void **state)
+{
+	struct destination_look look[2];
+
+	(void)state;
+	pacs.commits = SAME_ASSOCIATION;
+	put("1.2.3.1", 100, 1);
+	put("1.2.3.2", 100, 1);
+	open_destination("");
+	deliver();
+	memset(look, 0, sizeof(look));
+	look[0].in = us.item[0].in;
+	look[1].in = us.item[1].in;
+	pacs.only = "1.2.3.2";
+	pacs.report_reason = 0x0112;
+	assert_int_equal(destination_verify(us.d, look, 2, false, &us.result), 0);
+	assert_true(rig_wait_running(&pacs.rig, 0));
+	assert_int_equal(look[0].presence, DESTINATION_THERE);
+	assert_int_equal(look[1].presence, DESTINATION_MISSING);
+	assert_non_null(strstr(look[1].reason, "does not have this object"));
+	assert_int_equal(pacs.report_status, 0);
+	assert_int_equal(destination_verify(us.d, look, 2, true, &us.result),
+	    -ENOTSUP);
+	pacs.commits = NO;
+	assert_int_equal(destination_verify(us.d, look, 2, false, &us.result), 0);
+	assert_int_equal(look[0].presence, DESTINATION_UNKNOWN);
+	assert_non_null(strstr(look[0].reason, "offers no storage commitment"));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int
@@ -864,6 +894,7 @@ main(void)
 		TEST(test_a_question_that_breaks),
 		TEST(test_a_pacs_that_refuses_to_commit),
 		TEST(test_what_waits_is_settled_when_it_is_not_wanted_any_more),
+		TEST(test_what_it_holds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
