@@ -123,10 +123,10 @@ aws_session_refresh(struct aws_session *s, const struct http_reply *r)
 		return false;
 	switch (aws_fault(r)) {
 	case AWS_EXPIRED:
-		return ticket_refused(s->ticket, last_used.generation);
+		return ticket_refused(s->ticket, last_used.generation, true);
 	case AWS_DENIED:
 		return clock_mono_ms() - last_used.fetched_ms >= SETTLED_MS &&
-		    ticket_refused(s->ticket, last_used.generation);
+		    ticket_refused(s->ticket, last_used.generation, false);
 	case AWS_NO_FAULT:
 	case AWS_SKEWED:
 		break;

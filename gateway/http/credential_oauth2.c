@@ -273,11 +273,8 @@ describe_oauth2(void *cred, struct buf *b)
 {
 	const struct oauth2 *a = cred;
 
-	(void)buf_printf(b, "the token that client_id %s got from token_url %s",
-	    a->o->client_id, a->o->token_url);
-	if (a->o->scope != NULL)
-		(void)buf_printf(b, " for scope %s", a->o->scope);
-	(void)buf_add_str(b, ": was it given a role there?");
+	(void)buf_printf(b, "the token of client_id %s: was this client given a "
+	    "role there, and is scope right?", a->o->client_id);
 }
 
 static void

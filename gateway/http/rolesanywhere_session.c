@@ -142,11 +142,9 @@ static const struct {
 	const char *code;
 	const char *words;
 } advice[] = {
-	{ "AccessDeniedException", "look at the role's trust policy "
-	    "(rolesanywhere.amazonaws.com, sts:AssumeRole, sts:TagSession, "
-	    "sts:SetSourceIdentity, its conditions), whether profile_arn lists the "
-	    "role and all are enabled, and whether the certificate was revoked or "
-	    "is another CA's" },
+	{ "AccessDeniedException", "does the role trust "
+	    "rolesanywhere.amazonaws.com, does profile_arn list the role, are all "
+	    "enabled, is the certificate that CA's, and not revoked?" },
 	{ "ValidationException", "look at the ARNs, and at the certificate and its "
 	    "chain" },
 	{ "ResourceNotFoundException", "trust_anchor_arn or profile_arn does not "
@@ -184,15 +182,14 @@ explain_refusal(const struct roles *c, const struct http_reply *r,
 		return;
 	}
 	add_said(why, code);
+	(void)buf_add_str(why, ": ");
+	if (aws_fault(r) != AWS_SKEWED || !skew_describe(c->http, why))
+		(void)buf_add_str(why, words != NULL ? words : "it refuses");
 	if (said != NULL) {
 		(void)buf_add_str(why, " (");
 		add_said(why, said);
 		(void)buf_add_char(why, ')');
 	}
-	if (aws_fault(r) == AWS_SKEWED && skew_describe(c->http, why))
-		return;
-	if (words != NULL)
-		(void)buf_printf(why, ": %s", words);
 }
 
 static bool

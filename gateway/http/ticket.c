@@ -197,6 +197,15 @@ decide(const struct ticket *t, uint64_t since, int64_t now)
 	return there ? SERVE : TELL;
 }
 
+/* As much of it as there is room for. */
+static void
+add_cut(struct buf *why, const struct buf *text)
+{
+	size_t room = why->max - why->len;
+
+	(void)buf_add(why, text->data, text->len < room ? text->len : room);
+}
+
 static void
 hand_out(struct ticket *t, void **ret_value, uint64_t *ret_generation)
 {
@@ -225,7 +234,7 @@ ticket_take(struct ticket *t, void **ret_value, uint64_t *ret_generation,
 			(void)pthread_cond_wait(&t->changed, &t->mu);
 			break;
 		case TELL:
-			(void)buf_add(why, t->why.data, t->why.len);
+			add_cut(why, &t->why);
 			return -EAGAIN;
 		}
 	}
@@ -246,7 +255,7 @@ ticket_give(struct ticket *t, void *value)
 }
 
 bool
-ticket_refused(struct ticket *t, uint64_t generation)
+ticket_refused(struct ticket *t, uint64_t generation, bool over)
 {
 	int64_t now;
 
@@ -256,12 +265,15 @@ ticket_refused(struct ticket *t, uint64_t generation)
 	if (t->canceled || t->generation != generation)
 		return !t->canceled;
 	now = clock_mono_ms();
-	if (now < t->again_ms || (t->forced && now - t->fetched_ms < TRUSTED_MS))
+	if (t->forced && now - t->fetched_ms < TRUSTED_MS)
 		return false;
-	if (fetch_next(t) < 0)
-		return false;
-	t->forced = true;
-	return true;
+	if (now >= t->again_ms && fetch_next(t) == 0) {
+		t->forced = true;
+		return true;
+	}
+	if (over && t->generation == generation)
+		t->renew_ms = t->must_ms = t->expires_ms = 0;
+	return false;
 }
 
 void

@@ -31,9 +31,10 @@ void ticket_cancel(struct ticket *t);
 int  ticket_take(struct ticket *t, void **ret_value, uint64_t *ret_generation,
     struct buf *why);
 void ticket_give(struct ticket *t, void *value);
-/* That one was refused as expired: true when a newer one was or can be fetched. A
- * fresh one that was fetched for this reason is not doubted for a while. */
-bool ticket_refused(struct ticket *t, uint64_t generation);
+/* That one was refused: true when a newer one was or can be fetched. A fresh one that
+ * was fetched for this reason is not doubted for a while. over: it is good for nothing
+ * any more, so if no other can be had, the next to come are told why. */
+bool ticket_refused(struct ticket *t, uint64_t generation, bool over);
 /* What it is fetched from changed: the next to come fetches, whatever failed
  * before. keep: if that fails, the old one serves on until its end. */
 void ticket_renew(struct ticket *t, bool keep);

@@ -455,7 +455,7 @@ token_source_refresh(struct token_source *s, const struct http_reply *r)
 		return false;
 	if (r->status == 403)
 		return clock_mono_ms() - last_used.fetched_ms >= SETTLED_MS &&
-		    ticket_refused(s->ticket, last_used.generation);
+		    ticket_refused(s->ticket, last_used.generation, false);
 	return r->status == 401 &&
-	    ticket_refused(s->ticket, last_used.generation);
+	    ticket_refused(s->ticket, last_used.generation, true);
 }

@@ -15,7 +15,8 @@ request, with what came of it. As a module: FakeCloud(dir, ...), .order(), .log(
 
 orders.json is {"config": {...}, "script": [...]}. config, with its defaults:
 
-    "auth": null             "user:password" that must come (or "token:XYZ")
+    "auth": null             "user:password" that must come, or "token:XYZ", or
+                             "tokens:FILE": any of tests/fake/tokenfile.py that lives
     "duplicates": "keep"     other bytes under a known UID: keep the old ones and
                              say success; "overwrite"; "refuse": 409; "refuse-all":
                              even the same bytes
@@ -44,6 +45,7 @@ Each request takes the first order of the script that matches and is not used up
     "hang": "request" | "answer" | "reply"   say nothing: before reading the body,
                              after it, or in the middle of the reply
     "reset_after": n         reset the connection after n bytes of the body
+    "end_after": n           say nothing more after n bytes of it, but read on
     "cut_reply": n           close after n bytes of the reply
     "chunked": true          reply without Content-Length
     "delay_ms": n            before answering
@@ -364,7 +366,7 @@ class Connection:
 
     def read_body(self, order):
         left = int(self.headers.get("content-length", 0))
-        limit = order.get("reset_after")
+        limit, end = order.get("reset_after"), order.get("end_after")
         got = io.BytesIO()
         while left > 0:
             piece = self.file.read(min(left, 65536))
@@ -374,6 +376,9 @@ class Connection:
             left -= len(piece)
             if limit is not None and got.tell() >= limit:
                 self.reset("in the middle of the body")
+            if end is not None and got.tell() >= end:
+                end = None
+                self.peer.shutdown(socket.SHUT_WR)
         return got.getvalue()
 
     def reset(self, why):
@@ -441,6 +446,7 @@ class Connection:
                         connection=self.number,
                         agent=self.headers.get("user-agent"),
                         expect=self.headers.get("expect"),
+                        names=sorted(self.headers),
                         uids=getattr(self, "uids", []))
         if order.get("hang") == "reply":
             self.peer.sendall(reply[:len(reply) - len(body) // 2 - 1])
@@ -457,6 +463,10 @@ class Connection:
         if wanted is None:
             return True
         got = self.headers.get("authorization", "")
+        if wanted.startswith("tokens:"):
+            with open(wanted[7:]) as f:
+                known = json.load(f).get(got.removeprefix("Bearer "))
+            return known is not None and known["expires"] > time.time()
         if wanted.startswith("token:"):
             return got == "Bearer " + wanted[6:]
         return got == "Basic " + base64.b64encode(wanted.encode()).decode()

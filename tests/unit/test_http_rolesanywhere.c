@@ -180,7 +180,7 @@ test_refusals_say_where_to_look(void **state)
 
 	(void)state;
 	gives_none(&o, "AccessDeniedException");
-	SAYS(why, "the role's trust policy");
+	SAYS(why, "does the role trust rolesanywhere.amazonaws.com");
 	SAYS(why, "Untrusted certificate");
 	o = with("no-constraints");
 	gives_none(&o, "basicConstraints is not CA:FALSE");
@@ -189,7 +189,7 @@ test_refusals_say_where_to_look(void **state)
 	http_credential_close(warned);
 	o = with("ec");
 	o.role_arn = (char[]){ "arn:aws:iam::" ACCOUNT ":role/other" };
-	gives_none(&o, "whether profile_arn lists the role");
+	gives_none(&o, "does profile_arn list the role");
 	o = with("ec");
 	o.profile_arn = (char[]){ "arn:aws:rolesanywhere:eu-west-1:" ACCOUNT
 		":profile/00000000-0000-4000-8000-000000000000" };

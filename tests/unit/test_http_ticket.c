@@ -291,14 +291,14 @@ what_is_refused_is_replaced_once(void **state)
 	(void)state;
 	source_open(&s, CLOCK_NEVER);
 	assert_int_equal(take(&s, &first), 1);
-	assert_true(ticket_refused(s.ticket, first));
+	assert_true(ticket_refused(s.ticket, first, false));
 	assert_int_equal(take(&s, &second), 2);
 	assert_true(first != second);
 	/* Others were refused with the first one, too. */
-	assert_true(ticket_refused(s.ticket, first));
+	assert_true(ticket_refused(s.ticket, first, false));
 	assert_int_equal(atomic_load(&s.fetched), 2);
 	/* The fresh one is refused as well: no use in asking for a third. */
-	assert_false(ticket_refused(s.ticket, second));
+	assert_false(ticket_refused(s.ticket, second, false));
 	assert_int_equal(atomic_load(&s.fetched), 2);
 	source_close(&s, 2);
 }
@@ -313,9 +313,13 @@ a_refusal_without_another_is_final(void **state)
 	source_open(&s, CLOCK_NEVER);
 	assert_int_equal(take(&s, &first), 1);
 	s.fails = -EIO;
-	assert_false(ticket_refused(s.ticket, first));
-	assert_false(ticket_refused(s.ticket, first));
+	assert_false(ticket_refused(s.ticket, first, false));
+	assert_false(ticket_refused(s.ticket, first, false));
 	assert_int_equal(atomic_load(&s.fetched), 2);
+	assert_int_equal(take(&s, NULL), 1);
+	/* Where it is known to be over, it is not served, either. */
+	assert_false(ticket_refused(s.ticket, first, true));
+	assert_int_equal(take(&s, NULL), 0);
 	source_close(&s, 1);
 }
 
@@ -330,7 +334,7 @@ held_values_outlive_their_replacement(void **state)
 	(void)state;
 	source_open(&s, CLOCK_NEVER);
 	assert_int_equal(ticket_take(s.ticket, &old, &generation, &why), 0);
-	assert_true(ticket_refused(s.ticket, generation));
+	assert_true(ticket_refused(s.ticket, generation, true));
 	assert_int_equal(atomic_load(&s.freed), 0);
 	assert_int_equal(*(int *)old, 1);
 	ticket_give(s.ticket, old);
