@@ -202,6 +202,7 @@ void admin_errands_stop(struct admin *a), admin_errands_free(struct admin *a);
 
 admin_handler_fn admin_get_version, admin_get_status, admin_get_metrics;
 admin_handler_fn admin_get_studies, admin_get_study, admin_get_instances;
+admin_handler_fn admin_get_route;
 admin_handler_fn admin_post_study, admin_post_destination, admin_post_reload;
 admin_handler_fn admin_get_destinations, admin_get_peers, admin_get_associations;
 admin_handler_fn admin_get_file;

@@ -16,6 +16,7 @@ const struct admin_route admin_routes[] = {
 	{ EVHTTP_REQ_GET, "/v1/studies", admin_get_studies },
 	{ EVHTTP_REQ_GET, "/v1/studies/*", admin_get_study },
 	{ EVHTTP_REQ_GET, "/v1/studies/*/instances", admin_get_instances },
+	{ EVHTTP_REQ_GET, "/v1/studies/*/route", admin_get_route },
 	{ EVHTTP_REQ_POST, "/v1/studies/*/verify", admin_post_verify },
 	{ EVHTTP_REQ_POST, "/v1/studies/*/*", admin_post_study },
 	{ EVHTTP_REQ_GET, "/v1/instances/*/file", admin_get_file },

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "gateway/admin/admin_int.h"
+#include "gateway/dicom/uid.h"
 
 static bool
 has_legacy_tls(const struct config *cfg)
@@ -40,6 +41,30 @@ warn_destination(const struct config *cfg, admin_warning_fn *fn, void *arg)
 		    "a destination under destinations");
 }
 
+/* Which keywords there are the configuration itself does not know. */
+static void
+warn_routes(const struct config *cfg, admin_warning_fn *fn, void *arg)
+{
+	char text[240];
+
+	for (size_t i = 0; i < cfg->routes.n; i++) {
+		const struct config_route *r = cfg->routes.v[i];
+
+		for (size_t k = 0; k < r->sop_class.n; k++) {
+			const char *name = r->sop_class.v[k];
+
+			if (name[0] >= '0' && name[0] <= '9')
+				continue;	/* a UID, perhaps a private one */
+			if (dicom_keyword_known(name))
+				continue;
+			(void)snprintf(text, sizeof(text), "a route matches nothing: "
+			    "no SOP class has the keyword %s; correct sop_class under "
+			    "routes (line %u)", name, r->line);
+			fn(arg, text);
+		}
+	}
+}
+
 void
 admin_config_warnings(const struct config *cfg, admin_warning_fn *fn, void *arg)
 {
@@ -48,4 +73,5 @@ admin_config_warnings(const struct config *cfg, admin_warning_fn *fn, void *arg)
 	if (has_legacy_tls(cfg))
 		fn(arg, "TLS accepts outdated ciphers: profile is legacy_aes under "
 		    "gateway.listen[].tls; set bcp195 once all modalities can");
+	warn_routes(cfg, fn, arg);
 }

@@ -19,6 +19,7 @@ const struct ctl_command ctl_commands[] = {
 	{ "studies", "[--state S] [--peer AE] [--since T] [-n N]",
 	    "the studies, the newest first", 0, 0, CTL_OPT_FILTER | CTL_OPT_SINCE, ctl_studies },
 	{ "show", "STUDY", "one study: how far it is, and why", 1, 1, 0, ctl_show },
+	{ "route", "STUDY", "which routes send it where", 1, 1, 0, ctl_route },
 	{ "retry", "STUDY [--to DEST] | --destination DEST",
 	    "try again what was set aside", 0, 1,
 	    CTL_OPT_TO | CTL_OPT_DESTINATION | CTL_OPT_REASON, ctl_retry },

@@ -129,7 +129,8 @@ void ctl_wrap(FILE *out, const char *first, size_t indent, const char *text,
 
 /* ---- commands ---- */
 
-int ctl_status(struct ctl *c), ctl_studies(struct ctl *c), ctl_show(struct ctl *c);
+int ctl_status(struct ctl *c), ctl_studies(struct ctl *c), ctl_show(struct ctl *c),
+    ctl_route(struct ctl *c);
 int ctl_retry(struct ctl *c), ctl_resend(struct ctl *c), ctl_hold(struct ctl *c),
     ctl_release(struct ctl *c), ctl_priority(struct ctl *c), ctl_drop(struct ctl *c),
     ctl_purge(struct ctl *c), ctl_accept(struct ctl *c);

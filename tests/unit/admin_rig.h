@@ -23,6 +23,7 @@
 #include "gateway/base/cleanup.h"
 #include "gateway/destination/destination.h"
 #include "gateway/dicom/part10.h"
+#include "gateway/study/study.h"
 
 /* What the stand-ins show and saw. */
 static struct rig {
@@ -394,6 +395,17 @@ upload_explain(struct upload *u, uint64_t study, char *buf, size_t size)
 	(void)u;
 	(void)study;
 	(void)snprintf(buf, size, "next try at 14:03");
+}
+
+int
+upload_study_traits(struct spool *sp, const struct config *cfg, uint64_t study,
+    struct study_traits **ret)
+{
+	(void)sp;
+	(void)study;
+	*ret = study_traits_new(cfg);
+	study_traits_note(*ret, STUDY_STATION, "ER_CT");
+	return 0;
 }
 
 void

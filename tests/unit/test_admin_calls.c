@@ -433,6 +433,56 @@ test_a_dead_socket_is_replaced(void **state)
 	buf_free(&why);
 }
 
+/* Configurations of the rig have no destinations: routes lead nowhere. */
+static void
+test_rule_1_which_route_matches(void **state)
+{
+	json_t *o, *outcome, *routes;
+
+	(void)state;
+	config_unref(rig.cfg);
+	load_rig_config("routes:\n- {from: CT*, final: true}\n"
+	    "- {station: \"ER*\", modality: [SR, PR], final: true}\n- {to: []}\n");
+	o = call("/v1/studies/1.2.1/route", NULL, 200);
+	assert_string_equal(text(o, "study"), "1.2.1");
+	routes = json_object_get(o, "routes");
+	assert_int_equal(json_array_size(routes), 3);
+	assert_int_equal(number(json_array_get(routes, 1), "line"), 3);
+	assert_string_equal(text(json_array_get(routes, 1), "text"),
+	    "modality SR, PR; station ER*; final");
+	assert_string_equal(text(json_array_get(routes, 2), "text"), "everything");
+	outcome = json_array_get(json_object_get(o, "outcomes"), 0);
+	assert_int_equal(number(outcome, "instances"), 5);
+	assert_int_equal(json_array_size(json_object_get(outcome, "matched")), 1);
+	assert_int_equal(json_integer_value(json_array_get(
+	    json_object_get(outcome, "matched"), 0)), 2);
+	assert_int_equal(json_array_size(json_object_get(outcome, "to")), 0);
+	assert_int_equal(number(json_array_get(json_object_get(o, "deliveries"), 0),
+	    "delivered"), 4);
+	json_decref(o);
+	json_decref(call("/v1/studies/1.2.77/route", NULL, 404));
+}
+
+static void
+keep_warning(void *arg, const char *warning)
+{
+	(void)snprintf(arg, 240, "%s", warning);
+}
+
+static void
+test_a_keyword_that_nobody_has_is_named(void **state)
+{
+	char warning[240] = "";
+
+	(void)state;
+	config_unref(rig.cfg);
+	load_rig_config("routes:\n- sop_class: [1.2.3, CTImageStorage]\n"
+	    "- sop_class: CTImagesStorage\n");
+	admin_config_warnings(rig.cfg, keep_warning, warning);
+	assert_string_equal(warning, "a route matches nothing: no SOP class has the "
+	    "keyword CTImagesStorage; correct sop_class under routes (line 3)");
+}
+
 #define CALL(fn) cmocka_unit_test_setup_teardown(fn, rig_start, rig_stop)
 
 int
@@ -460,6 +510,8 @@ main(void)
 		CALL(test_the_socket_is_not_for_everybody),
 		CALL(test_a_living_socket_is_not_taken),
 		CALL(test_a_dead_socket_is_replaced),
+		CALL(test_rule_1_which_route_matches),
+		CALL(test_a_keyword_that_nobody_has_is_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
