@@ -7,10 +7,10 @@
  * there: an early 401 or 413 has to be read, not run over.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include <linux/sockios.h>
 #include <netinet/in.h>
@@ -65,12 +65,15 @@ current_socket(const struct http_connection *conn)
 	return CURL_SOCKET_BAD;
 }
 
+/* Its end is no answer: then sending on tells what became of the server. */
 static bool
 answer_waits(const struct http_connection *conn)
 {
-	struct pollfd p = { .fd = current_socket(conn), .events = POLLIN };
+	curl_socket_t fd = current_socket(conn);
+	char first;
 
-	return p.fd != CURL_SOCKET_BAD && poll(&p, 1, 0) > 0;
+	return fd != CURL_SOCKET_BAD &&
+	    recv(fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 /* ---- what curl calls ----------------------------------------------------- */

@@ -233,6 +233,26 @@ test_breaks_are_told_from_answers(void **state)
 	http_client_free(c);
 }
 
+/* Its end stands in the socket as an answer would, and is none. */
+static void
+test_end_within_the_body_is_no_answer(void **state)
+{
+	struct http_client *c = client_for(plain.url, NULL);
+	struct body b = { .length = 5000000 };
+	struct http_reply r;
+
+	(void)state;
+	cloud_order(&plain, "{'script': [{'end_after': 100000, 'times': 2}]}");
+	for (int i = 0; i < 2; i++) {
+		b.at = 0;
+		assert_int_equal(post(c, &b, &r), HTTP_BROKEN);
+		SAYS(r, "without an answer");
+		assert_true(r.elapsed_ms < 600);
+		http_reply_free(&r);
+	}
+	http_client_free(c);
+}
+
 static void
 test_silence_ends_by_our_clock(void **state)
 {
@@ -465,6 +485,7 @@ main(void)
 		cmocka_unit_test(test_retry_after_is_understood),
 		cmocka_unit_test(test_early_answer_is_read),
 		cmocka_unit_test(test_breaks_are_told_from_answers),
+		cmocka_unit_test(test_end_within_the_body_is_no_answer),
 		cmocka_unit_test(test_silence_ends_by_our_clock),
 		cmocka_unit_test(test_cancel_ends_running_and_later_calls),
 		cmocka_unit_test(test_nobody_there),
