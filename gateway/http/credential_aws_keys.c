@@ -59,6 +59,8 @@ close_keys(void *cred)
 {
 	struct keys_in_files *k = cred;
 
+	if (last_used.source == k)
+		last_used.source = NULL;
 	secret_close(k->id_file);
 	secret_close(k->secret);
 	secret_close(k->token);
