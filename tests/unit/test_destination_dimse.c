@@ -782,6 +782,64 @@ test_it_is_asked_again(void **state)
 }
 
 static void
+test_it_is_asked_again_when_nothing_comes(void **state)
+{
+	(void)state;
+	pacs.commits = LATER;
+	put("1.2.3.1", 100, 1);
+	open_destination("commitment_within: 1s");
+	deliver();
+	rig_pause(1100);
+	(void)tend();
+	assert_int_equal(pacs.asked, 2);
+	assert_int_equal(state_of(1), SPOOL_SENT);
+}
+
+static int
+copy_id(void *arg, const struct spool_job *job)
+{
+	*(uint64_t *)arg = job->id;
+	return 1;
+}
+
+/* What a report said is acted upon when its time has come. */
+static void
+test_after_a_failure_it_is_asked_or_sent_again(void **state)
+{
+	struct spool_instance in;
+	uint64_t job = 0;
+
+	(void)state;
+	pacs.commits = SAME_ASSOCIATION;
+	pacs.report_reason = 0x0110;
+	put("1.2.3.1", 100, 1);
+	open_destination("");
+	deliver();
+	assert_int_equal(state_of(1), SPOOL_SENT);
+	assert_int_equal(count_jobs(), 1);
+	(void)spool_jobs(us.box->sp, "pacs", copy_id, &job);
+	assert_true(tend() > clock_mono_ms() + 60000);
+	assert_int_equal(pacs.asked, 1);
+	assert_int_equal(spool_job_set(us.box->sp, job, "{\"transaction\":\"2.25.1\","
+	    "\"asked\":1,\"due\":2,\"why\":\"x\",\"tries\":3}"), 0);
+	(void)tend();
+	assert_int_equal(pacs.asked, 2);
+	assert_int_equal(pacs.n, 1);
+	assert_int_equal(spool_job_set(us.box->sp, job, "{\"transaction\":\"2.25.1\","
+	    "\"asked\":1,\"due\":2,\"why\":\"x\",\"missing\":true}"), 0);
+	(void)tend();
+	assert_int_equal(pacs.asked, 2);
+	assert_int_equal(state_of(1), SPOOL_OWED);
+	assert_int_equal(count_jobs(), 0);
+	in = us.item[0].in;
+	pacs.report_reason = 0;
+	deliver();
+	assert_int_equal(us.item[0].in.id, in.id);
+	assert_int_equal(pacs.n, 2);
+	assert_int_equal(state_of(1), SPOOL_DELIVERED);
+}
+
+static void
 test_a_question_that_breaks(void **state)
 {
 	(void)state;
@@ -891,6 +949,8 @@ main(void)
 		TEST(test_commitment_that_fails),
 		TEST(test_commitment_that_comes_later),
 		TEST(test_it_is_asked_again),
+		TEST(test_it_is_asked_again_when_nothing_comes),
+		TEST(test_after_a_failure_it_is_asked_or_sent_again),
 		TEST(test_a_question_that_breaks),
 		TEST(test_a_pacs_that_refuses_to_commit),
 		TEST(test_what_waits_is_settled_when_it_is_not_wanted_any_more),
