@@ -85,7 +85,8 @@ show_jobs(struct lane *l, const struct destination_result *r)
 	struct buf text = BUF_INIT(sizeof(l->shown.jobs) * 4);
 
 	destination_describe(l->dest, &text);
-	if (r->health != DESTINATION_UP && r->health != DESTINATION_CANCELED)
+	if (r->health != DESTINATION_UP && r->health != DESTINATION_CANCELED &&
+	    (text.len == 0 || strstr(text.data, r->reason) == NULL))
 		(void)buf_printf(&text, "%s%s", text.len > 0 ? "; " : "", r->reason);
 	(void)pthread_mutex_lock(&l->up->mu);
 	(void)snprintf(l->shown.jobs, sizeof(l->shown.jobs), "%s",

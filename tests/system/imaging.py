@@ -36,9 +36,9 @@ class Imaging(aws.Aws):
         os.chmod(self.keys_file, 0o600)
         self.calm()
 
-    def calm(self, job=None, script=(), **config):
+    def calm(self, job=None, script=(), allow=None, s3=None, **config):
         """Starts are not throttled unless it is told so."""
-        self.order({"healthimaging": {
+        self.order({"allow": allow, "s3": s3 or {}, "healthimaging": {
             "rates": {"StartDICOMImportJob": None, "GetDICOMImportJob": None},
             "job": job or {}, **config}}, list(script))
 
