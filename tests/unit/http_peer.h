@@ -143,8 +143,8 @@ static inline bool
 peer_serve_one(struct peer *p, int fd, bool *ret_dead)
 {
 	char *head = xcalloc(1, PEER_HEAD_MAX);
-	const char *answer, *reply;
-	bool tunnel, good;
+	AUTO_FREE char *answer = NULL;
+	bool tunnel, hands_on;
 	ssize_t end;
 	size_t len, i;
 
@@ -159,21 +159,19 @@ peer_serve_one(struct peer *p, int fd, bool *ret_dead)
 	i = p->n++;
 	memcpy(p->head[i], head, (size_t)end);
 	p->head[i][end] = '\0';
-	answer = p->answer[i];
-	reply = p->connect;
+	hands_on = tunnel && p->connect == NULL;
+	if (!hands_on && (tunnel || p->answer[i] != NULL))
+		answer = xstrdup(tunnel ? p->connect : p->answer[i]);
 	(void)pthread_mutex_unlock(&p->mu);
 	if (!tunnel)
 		peer_read_body(fd, head, len - (size_t)end);
 	free(head);
-	if (tunnel && reply == NULL) {
+	if (hands_on) {
 		(void)peer_send(fd, "HTTP/1.1 200 OK\r\n\r\n", 19);
 		*ret_dead = !peer_hand_on(p, fd);
 		return false;
 	}
-	if (tunnel)
-		answer = reply;
-	good = answer != NULL && peer_send(fd, answer, strlen(answer));
-	return good;
+	return answer != NULL && peer_send(fd, answer, strlen(answer));
 }
 
 static inline void *
