@@ -352,6 +352,7 @@ class Connection:
         line = self.file.readline(65536)
         if not line:
             return False
+        self.began = time.time()
         parts = line.decode("latin-1").split()
         if len(parts) != 3:
             raise Gone("no request line")
@@ -446,7 +447,7 @@ class Connection:
                         connection=self.number,
                         agent=self.headers.get("user-agent"),
                         expect=self.headers.get("expect"),
-                        names=sorted(self.headers),
+                        names=sorted(self.headers), began=self.began,
                         uids=getattr(self, "uids", []))
         if order.get("hang") == "reply":
             self.peer.sendall(reply[:len(reply) - len(body) // 2 - 1])
