@@ -9,6 +9,7 @@ Everything lies below gw.directory; the daemon is ended by its pid.
 import http.client
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -26,9 +27,15 @@ PATIENCE = 60 if SANITIZED else 20
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below those that the kernel gives to whoever connects somewhere."""
+    while True:
+        port = random.SystemRandom().randrange(10240, 32768)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 class Unix(http.client.HTTPConnection):
