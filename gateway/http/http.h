@@ -86,7 +86,7 @@ struct http_header { const char *name, *value; };
 
 struct http_request {
 	const char *method;
-	const char *path;	/* after the base URL: "/studies?limit=1" */
+	const char *path;	/* after the base URL, escaped: "/studies?limit=1" */
 	const char *accept;	/* NULL: none */
 	const char *content_type;
 	const struct http_header *headers;	/* more; x-amz-* are signed */
