@@ -282,6 +282,10 @@ check_options(struct config_check *c, const void *section)
 {
 	const struct oauth2_options *o = section;
 
+	if (!token_url_ok(o->token_url))
+		config_problem(c, o->line, "token_url",
+		    "found `%.100s`; wanted http:// or https://, without a user",
+		    o->token_url);
 	if ((o->client_secret_file == NULL) == (o->private_key_file == NULL))
 		config_problem(c, o->line, "client_secret_file",
 		    "either client_secret_file or private_key_file is needed");
@@ -301,7 +305,7 @@ check_options(struct config_check *c, const void *section)
 	.offset = offsetof(struct oauth2_options, field)
 
 static const struct config_option table[] = {
-	{ OPTION(token_url), .type = CONFIG_URL, .required = true,
+	{ OPTION(token_url), .type = CONFIG_STRING, .required = true,
 	    .help = "the issuer's token endpoint; Azure: "
 		"https://login.microsoftonline.com/TENANT/oauth2/v2.0/token" },
 	{ OPTION(client_id), .type = CONFIG_STRING, .required = true,

@@ -32,6 +32,7 @@ struct token {
 
 struct token_source {
 	struct token_issuer issuer;
+	const char	   *path;	/* of issuer.url */
 	struct http_client *http;
 	struct ticket	   *ticket;
 };
@@ -289,7 +290,7 @@ post_form(struct token_source *s, struct token_form *f, struct http_reply *r)
 		f->authorization };
 	const struct http_request req = {
 		.method = "POST",
-		.path = "",
+		.path = s->path,
 		.accept = "application/json",
 		.content_type = "application/x-www-form-urlencoded",
 		.headers = &authorization,
@@ -379,20 +380,58 @@ fetch_token(void *arg, void **ret_value, int64_t *ret_expires_ms,
 
 /* ---- for the kinds ------------------------------------------------------- */
 
+/* Where the path begins; NULL: it is no URL. */
+static const char *
+find_path(const char *url)
+{
+	const char *host = strncmp(url, "https://", 8) == 0 ? url + 8 :
+	    strncmp(url, "http://", 7) == 0 ? url + 7 : NULL;
+	size_t len;
+
+	if (host == NULL)
+		return NULL;
+	len = strcspn(host, "/?#");
+	return len > 0 && memchr(host, '@', len) == NULL ? host + len : NULL;
+}
+
+bool
+token_url_ok(const char *url)
+{
+	const char *path = find_path(url);
+
+	if (path == NULL || (*path != '/' && *path != '\0'))
+		return false;
+	for (const char *p = url; *p != '\0'; p++) {
+		if (*p <= 0x20 || *p >= 0x7f || *p == '#')
+			return false;
+	}
+	return true;
+}
+
 int
 token_source_new(const struct token_issuer *issuer, struct token_source **ret,
     struct buf *why)
 {
+	const char *path = token_url_ok(issuer->url) ? find_path(issuer->url) : NULL;
+	AUTO_FREE char *base = path != NULL ?
+	    xstrndup(issuer->url, (size_t)(path - issuer->url)) : NULL;
 	const struct http_client_options o = {
-		.url = issuer->url,
+		.url = base,
 		.ca_file = issuer->ca_file,
 		.proxy = issuer->proxy,
 		.connect_timeout_ms = CONNECT_MS,
 		.stall_timeout_ms = ASK_MS / 2,
 	};
-	struct token_source *s = xcalloc(1, sizeof(*s));
+	struct token_source *s;
 	int r;
 
+	if (base == NULL) {
+		(void)buf_printf(why, "%s: is no http:// or https:// URL",
+		    issuer->option);
+		return -EINVAL;
+	}
+	s = xcalloc(1, sizeof(*s));
+	s->path = path;
 	r = http_client_new(&o, &s->http, why);
 	if (r < 0) {
 		free(s);

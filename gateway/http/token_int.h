@@ -20,7 +20,8 @@ void token_form_add(struct token_form *f, const char *name, const char *value);
 void token_escape(struct buf *b, const char *text);
 
 struct token_issuer {
-	const char *url;		/* borrowed, as is the rest */
+	const char *url;		/* borrowed, as is the rest; kept to the letter,
+					 * a slash or a query at its end included */
 	const char *option;		/* that names the url, for people */
 	const char *ca_file;
 	const struct config_proxy *proxy;
@@ -30,6 +31,9 @@ struct token_issuer {
 };
 
 struct token_source;
+
+/* http:// or https:// and a host, without a user. */
+bool token_url_ok(const char *url);
 
 int  token_source_new(const struct token_issuer *issuer, struct token_source **ret,
     struct buf *why);

@@ -356,6 +356,28 @@ test_nobody_there(void **state)
 	http_credential_close(c);
 }
 
+/* Some end in a slash, and some have a query. */
+static void
+test_address_is_kept_to_the_letter(void **state)
+{
+	static const char *const ends[] = { "/o/token/", "/t/token?p=b2c", "" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		AUTO_FREE char *url = xasprintf("%s%s", issuer.url, ends[i]);
+		AUTO_FREE char *seen = xasprintf("'path': '%s', ",
+		    ends[i][0] != '\0' ? ends[i] : "/");
+		struct oauth2_options o = with_secret(url, SECRET);
+		struct http_credential *c = opened(&http_credential_oauth2, &o);
+
+		cloud_order(&issuer, BODY("200", "\\'access_token\\': \\'abc\\'"));
+		assert_string_equal(issuer_apply(c, &why), "Bearer abc");
+		assert_int_equal(cloud_count(&issuer, seen), 1);
+		http_credential_close(c);
+	}
+	cloud_order(&issuer, "{}");
+}
+
 static void *
 apply_in_thread(void *arg)
 {
@@ -515,6 +537,7 @@ main(void)
 		cmocka_unit_test(test_answers_that_are_no_token),
 		cmocka_unit_test(test_odd_answers_that_are_tokens),
 		cmocka_unit_test(test_nobody_there),
+		cmocka_unit_test(test_address_is_kept_to_the_letter),
 		cmocka_unit_test(test_cancel_ends_the_wait),
 		cmocka_unit_test(test_service_account),
 		cmocka_unit_test(test_key_files_that_are_none),
