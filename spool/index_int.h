@@ -261,8 +261,13 @@ int  index_reader_debts(struct index_reader *r, spool_debt_fn *fn, void *arg);
 /* Studies with pending > 0; times are not filled. */
 int  index_reader_incomplete(struct index_reader *r, spool_open_study_fn *fn,
 	 void *arg);
+int  index_reader_owed_sources(struct index_reader *r, const char *dest,
+	 spool_owed_source_fn *fn, void *arg);
 int  index_reader_owed_studies(struct index_reader *r, const char *dest,
+	 const struct spool_owed_source *of, uint64_t after, size_t limit,
 	 spool_owed_study_fn *fn, void *arg);
+int  index_reader_owed_study(struct index_reader *r, const char *dest,
+	 uint64_t study, struct spool_owed_study *ret);
 int  index_reader_owed(struct index_reader *r, const char *dest, uint64_t study,
 	 uint64_t after, size_t limit, spool_instance_fn *fn, void *arg);
 /* dest NULL: of all. */

@@ -158,62 +158,6 @@ index_reader_incomplete(struct index_reader *r, spool_open_study_fn *fn,
 	}
 }
 
-static int
-next_owed_study(struct index_reader *r, int64_t destination,
-    struct spool_owed_study *s, bool *ret_held)
-{
-	AUTO_DONE sqlite3_stmt *st = NULL;
-	int e;
-
-	e = sql_query(&r->sql, &st, "SELECT first.study, s.priority, i.arrived_ms,"
-	    " v.owed, o.calling, s.held, o.address"
-	    " FROM (SELECT x.study, x.instance FROM delivery AS x"
-	    "  WHERE x.destination = ?1 AND x.study > ?2 AND x.state = 0"
-	    "  ORDER BY x.study, x.instance LIMIT 1) AS first"
-	    " CROSS JOIN study AS s ON s.id = first.study"
-	    " CROSS JOIN instance AS i ON i.id = first.instance"
-	    " CROSS JOIN study_delivery AS v ON v.study = first.study"
-	    "  AND v.destination = ?1"
-	    " CROSS JOIN source AS o ON o.id = s.source",
-	    SQL_INT(destination), SQL_INT(s->study));
-	if (e == 0)
-		e = sql_step(st);
-	if (e <= 0)
-		return e;
-	*s = (struct spool_owed_study){
-		.study = sql_u64(st, 0),
-		.priority = (enum spool_priority)sqlite3_column_int(st, 1),
-		.oldest_ms = sqlite3_column_int64(st, 2),
-		.owed = sql_u64(st, 3),
-	};
-	sql_copy(st, 4, s->calling, sizeof(s->calling));
-	*ret_held = sql_bool(st, 5);
-	sql_copy(st, 6, s->address, sizeof(s->address));
-	return 1;
-}
-
-int
-index_reader_owed_studies(struct index_reader *r, const char *dest,
-    spool_owed_study_fn *fn, void *arg)
-{
-	struct spool_owed_study s = { 0 };
-	int64_t destination;
-	bool held;
-	int e;
-
-	e = destination_find(&r->sql, dest, false, &destination);
-	if (e < 0)
-		return e == -ENOENT ? 0 : e;
-	for (;;) {
-		e = next_owed_study(r, destination, &s, &held);
-		if (e <= 0)
-			return e;
-		e = held ? 0 : fn(arg, &s);
-		if (e != 0)
-			return e;
-	}
-}
-
 int
 index_reader_destination_held(struct index_reader *r, const char *dest,
     bool *ret)

@@ -15,6 +15,11 @@
  *   study_delivery, destination	deliveries by state; owed_bytes: owed or sent
  *   segment.live, live_bytes	instances whose bytes are in it
  *
+ * study_delivery.turn is the study's priority while something of it is owed (not only
+ * sent) and the study is not held, else NULL; with the study's source it is the queue
+ * of a destination. Triggers keep both, because four things change them, and the one
+ * that is hot (a delivery) seldom does.
+ *
  * instance.todo is 0 pending, 1 unrouted, NULL routed. instance.done is NULL
  * while anything is pending, unrouted, owed, sent or refused, else the time of
  * the last change of its deliveries. delivery.state is enum spool_delivery;
@@ -176,8 +181,38 @@ static const char version_2[] =
     " instance INTEGER NOT NULL, destination INTEGER NOT NULL,"
     " text TEXT NOT NULL, PRIMARY KEY (instance, destination));";
 
+static const char version_3[] =
+    "ALTER TABLE study_delivery ADD COLUMN turn INTEGER;"
+    "ALTER TABLE study_delivery ADD COLUMN source INTEGER;"
+    "UPDATE study_delivery SET (turn, source) ="
+    " (SELECT CASE WHEN s.held = 0 THEN s.priority END, s.source"
+    "  FROM study AS s WHERE s.id = study_delivery.study) WHERE owed > 0;"
+    "CREATE INDEX study_delivery_queue"
+    " ON study_delivery (destination, turn, source, study)"
+    " WHERE turn IS NOT NULL;"
+
+    "CREATE TRIGGER study_delivery_new AFTER INSERT ON study_delivery"
+    " WHEN new.owed > 0 BEGIN"
+    " UPDATE study_delivery SET (turn, source) ="
+    "  (SELECT CASE WHEN s.held = 0 THEN s.priority END, s.source"
+    "   FROM study AS s WHERE s.id = new.study)"
+    "  WHERE study = new.study AND destination = new.destination; END;"
+
+    "CREATE TRIGGER study_delivery_owed AFTER UPDATE OF owed ON study_delivery"
+    " WHEN (new.owed > 0) <> (old.owed > 0) BEGIN"
+    " UPDATE study_delivery SET (turn, source) ="
+    "  (SELECT CASE WHEN new.owed > 0 AND s.held = 0 THEN s.priority END,"
+    "   s.source FROM study AS s WHERE s.id = new.study)"
+    "  WHERE study = new.study AND destination = new.destination; END;"
+
+    "CREATE TRIGGER study_turn AFTER UPDATE OF held, priority, source ON study"
+    " WHEN new.held <> old.held OR new.priority <> old.priority"
+    " OR new.source <> old.source BEGIN"
+    " UPDATE study_delivery SET turn = CASE WHEN owed > 0 AND new.held = 0"
+    "  THEN new.priority END, source = new.source WHERE study = new.id; END;";
+
 static const char *const migrations[INDEX_VERSION] = {
-	version_1, version_2,
+	version_1, version_2, version_3,
 };
 
 /* The numbers that stand in the texts above. */
@@ -214,5 +249,7 @@ schema_check(struct sql *q, int64_t version)
 	    " study_head, series, instance, delivery, study_delivery LIMIT 0");
 	if (r == 0 && version >= 2)
 		r = sql_run(q, "SELECT remote FROM delivery, job, note LIMIT 0");
+	if (r == 0 && version >= 3)
+		r = sql_run(q, "SELECT turn FROM study_delivery LIMIT 0");
 	return r;
 }

@@ -124,7 +124,7 @@ assert_writing(const struct index *ix)
 /* ---- index_schema.c ---- */
 
 #define INDEX_APPLICATION 0x43574958	/* "CWIX" */
-#define INDEX_VERSION	  2
+#define INDEX_VERSION	  3
 
 /* Inside a transaction: from `version` to INDEX_VERSION. */
 int schema_migrate(struct sql *q, int64_t version);

@@ -347,13 +347,32 @@ spool_trust(struct spool *sp, int r)
 }
 
 int
-spool_owed_studies(struct spool *sp, const char *destination,
-    spool_owed_study_fn *fn, void *arg)
+spool_owed_sources(struct spool *sp, const char *destination,
+    spool_owed_source_fn *fn, void *arg)
 {
 	if (atomic_load(&sp->rebuilding))
 		return 0;
-	return spool_trust(sp, LOOK(sp, index_reader_owed_studies(ir, destination,
+	return spool_trust(sp, LOOK(sp, index_reader_owed_sources(ir, destination,
 	    fn, arg)));
+}
+
+int
+spool_owed_studies(struct spool *sp, const char *destination,
+    const struct spool_owed_source *of, uint64_t after, size_t limit,
+    spool_owed_study_fn *fn, void *arg)
+{
+	return spool_trust(sp, LOOK(sp, index_reader_owed_studies(ir, destination,
+	    of, after, limit, fn, arg)));
+}
+
+int
+spool_owed_study(struct spool *sp, const char *destination, uint64_t study,
+    struct spool_owed_study *ret)
+{
+	if (atomic_load(&sp->rebuilding))
+		return -ENOENT;
+	return spool_trust(sp, LOOK(sp, index_reader_owed_study(ir, destination,
+	    study, ret)));
 }
 
 int

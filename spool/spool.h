@@ -283,6 +283,19 @@ int spool_reconsider_unrouted(struct spool *sp);
 
 /* ---- delivering (the uploader) ------------------------------------------ */
 
+/* The queue of a destination: studies with something owed to it, by priority and by
+ * who sent them; held ones are left out. No call costs more because more is owed. */
+struct spool_owed_source {
+	uint64_t source;
+	enum spool_priority priority;
+	char	 calling[DICOM_TITLE_MAX + 1];
+	char	 address[48];
+};
+typedef int spool_owed_source_fn(void *arg, const struct spool_owed_source *s);
+/* Each that something is owed of, the most urgent first. */
+int spool_owed_sources(struct spool *sp, const char *destination,
+    spool_owed_source_fn *fn, void *arg);
+
 struct spool_owed_study {
 	uint64_t study;
 	enum spool_priority priority;
@@ -292,9 +305,15 @@ struct spool_owed_study {
 	char	 address[48];
 };
 typedef int spool_owed_study_fn(void *arg, const struct spool_owed_study *s);
-/* Studies with something owed to a destination; held ones are left out. */
+#define SPOOL_OWED_STUDIES_MAX 64
+/* The first of one source and priority above after, in the order in which the studies
+ * began. limit: at most SPOOL_OWED_STUDIES_MAX. */
 int spool_owed_studies(struct spool *sp, const char *destination,
+    const struct spool_owed_source *of, uint64_t after, size_t limit,
     spool_owed_study_fn *fn, void *arg);
+/* -ENOENT: nothing of it is owed there, or it is held. */
+int spool_owed_study(struct spool *sp, const char *destination, uint64_t study,
+    struct spool_owed_study *ret);
 /* What is owed of one study, above after, in order of arrival; an instance
  * waits while an earlier version of its UID is pending, or owed there (rule 3). */
 int spool_owed(struct spool *sp, const char *destination, uint64_t study,

@@ -22,7 +22,6 @@
 
 #include "gateway/base/cleanup.h"
 #include "gateway/base/clock.h"
-#include "gateway/base/hash.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
 #include "gateway/upload/upload_int.h"
@@ -346,7 +345,7 @@ start_request(struct lane *l, enum spool_priority least, int64_t now_ms)
 		return false;
 	rq = request_cut(l, j, now_ms);
 	if (rq == NULL) {
-		(void)schedule_rest(&l->sched, j);
+		lane_rest(l, j, now_ms);
 		return true;	/* perhaps another job */
 	}
 	schedule_charge(&l->sched, j, rq->bytes);
@@ -408,41 +407,6 @@ lane_next(const struct lane *l, int64_t now_ms)
 	int64_t work = next_work(l, now_ms);
 
 	return work < l->next_window_ms ? work : l->next_window_ms;
-}
-
-struct refresh {
-	struct lane *l;
-	int64_t now_ms;
-};
-
-/* A peer is an AE title plus an address (rule 17). */
-static uint64_t
-peer_id(const struct spool_owed_study *s)
-{
-	char text[sizeof(s->calling) + sizeof(s->address)];
-	int len = snprintf(text, sizeof(text), "%s\\%s", s->calling, s->address);
-
-	return hash_seal(text, (size_t)len, 0);
-}
-
-static int
-offer_study(void *arg, const struct spool_owed_study *s)
-{
-	const struct refresh *r = arg;
-	struct schedule_offer o = { s->study, peer_id(s), s->priority, s->oldest_ms };
-
-	(void)schedule_offer(&r->l->sched, &o, r->now_ms);
-	return 0;
-}
-
-void
-lane_refresh(struct lane *l, int64_t now_ms)
-{
-	struct refresh r = { l, now_ms };
-
-	schedule_refresh_begin(&l->sched);
-	if (spool_owed_studies(l->up->sp, l->name, offer_study, &r) >= 0)
-		schedule_refresh_end(&l->sched);
 }
 
 static enum upload_state

@@ -451,6 +451,6 @@ request_done(struct lane *l, struct request *rq, int64_t now_ms)
 		j->delivered = j->bytes = 0;
 		j->began_ms = now_ms;
 	}
-	(void)schedule_rest(&l->sched, j);
+	lane_rest(l, j, now_ms);
 	request_free(rq);
 }

@@ -107,6 +107,7 @@ leave_peer(struct job *j)
 {
 	TAILQ_REMOVE(&j->peer->jobs[j->priority], j, link);
 	j->peer->n--;
+	j->peer->busy -= !j->empty;
 	j->peer = NULL;
 }
 
@@ -137,10 +138,13 @@ schedule_clear(struct schedule *s)
 void
 schedule_refresh_begin(struct schedule *s)
 {
+	struct schedule_peer *p;
 	struct job *j;
 
 	LIST_FOREACH(j, &s->all, all)
 		j->seen = false;
+	TAILQ_FOREACH(p, &s->peers, link)
+		p->more = false;
 }
 
 void
@@ -176,6 +180,7 @@ join_peer(struct job *j, struct schedule_peer *p)
 
 	j->peer = p;
 	p->n++;
+	p->busy += !j->empty;
 	TAILQ_FOREACH_REVERSE(at, jobs, jobs, link) {
 		if (at->oldest_ms <= j->oldest_ms) {
 			TAILQ_INSERT_AFTER(jobs, at, j, link);
@@ -214,6 +219,11 @@ schedule_offer(struct schedule *s, const struct schedule_offer *o, int64_t now_m
 	j->oldest_ms = o->oldest_ms;
 	j->seen = true;
 	j->drained = false;	/* there may be more above the cursor */
+	if (j->empty)
+		j->began_ms = now_ms;
+	if (stays)
+		j->peer->busy += j->empty;
+	j->empty = false;
 	if (!stays)
 		join_peer(j, find_peer(s, o->peer));
 	return j;
@@ -385,8 +395,14 @@ job_split_fragment(struct job *j, struct fragment *f, int64_t now_ms)
 	free(f);
 }
 
+bool
+job_is_busy(const struct job *j, int64_t now_ms)
+{
+	return j->in_flight > 0 || !j->drained || best_fragment(j, now_ms) != NULL;
+}
+
 int
-schedule_rest(struct schedule *s, struct job *j)
+schedule_rest(struct job *j)
 {
 	if (j->in_flight > 0 || !j->drained || !TAILQ_EMPTY(&j->fragments))
 		return 0;
@@ -398,7 +414,8 @@ schedule_rest(struct schedule *s, struct job *j)
 		j->drained = false;
 		return 0;
 	}
-	free_job(s, j);
+	j->peer->busy -= !j->empty;
+	j->empty = true;
 	return 1;
 }
 

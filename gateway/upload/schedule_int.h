@@ -48,6 +48,8 @@ struct job {
 	int64_t	 oldest_ms;		/* arrival of the oldest that is owed */
 	uint64_t cursor;		/* handed out up to here */
 	bool	 drained;		/* nothing owed above the cursor */
+	bool	 empty;			/* nothing was owed at all, or nothing that may
+					 * go: a later version waits for an earlier */
 	bool	 progressed;		/* something was delivered since cursor was 0 */
 	bool	 seen;			/* by the last refresh */
 	unsigned in_flight;		/* requests */
@@ -67,7 +69,8 @@ struct schedule_peer {
 	LIST_ENTRY(schedule_peer) by_id;
 	uint64_t    id;
 	struct jobs jobs[SCHEDULE_PRIORITIES];
-	unsigned    n;				/* jobs */
+	unsigned    n, busy;			/* jobs; those that are not empty */
+	bool	    more;			/* is owed than was offered; the caller's */
 	uint64_t    served[SCHEDULE_PRIORITIES];	/* bytes, on the scale of `turn` */
 };
 TAILQ_HEAD(schedule_peers, schedule_peer);
@@ -87,8 +90,8 @@ struct schedule {
 void schedule_init(struct schedule *s);
 void schedule_clear(struct schedule *s);
 
-/* A refresh: everything owed is offered between begin and end; idle jobs that were
- * not are dropped (delivered, held, or let go meanwhile). */
+/* A refresh: what is owed is offered between begin and end; idle jobs that were not
+ * are dropped (delivered, held, or let go meanwhile). */
 void schedule_refresh_begin(struct schedule *s);
 struct schedule_offer {
 	uint64_t study;
@@ -125,8 +128,10 @@ void job_add_fragment(struct job *j, struct fragment *f);	/* takes it */
 void job_split_fragment(struct job *j, struct fragment *f, int64_t now_ms);
 
 /* All work handed out came back: 0 go on from the beginning to see what is left,
- * 1 the job is done and freed. */
-int schedule_rest(struct schedule *s, struct job *j);
+ * 1 the job is empty; a refresh drops it, or makes it look again. */
+int schedule_rest(struct job *j);
+/* It has work now, or an answer is on its way: it need not be looked for. */
+bool job_is_busy(const struct job *j, int64_t now_ms);
 
 /* Postfix's rule: as long as it has lasted already, within bounds, jittered by
  * +-20 % so that many do not come at once. random: any number. */

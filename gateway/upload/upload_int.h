@@ -4,6 +4,7 @@
  *   arrivals.c	incomplete studies become complete and are routed
  *   traits.c	what routes ask of a study, from the index
  *   lane.c	one destination: its state, its transfer threads, probing
+ *   refresh.c	a lane's queue from the index
  *   request.c	cutting a request, and what its answer means for the job
  *   settle.c	verdicts become durable
  *   tend.c	the thread that looks after what a destination confirms later
@@ -61,6 +62,7 @@ struct lane {
 		struct queue *wakes;
 	} tender;
 	struct schedule sched;
+	unsigned window;		/* jobs with work that a refresh takes of a peer */
 
 	enum upload_state state;	/* UP, DOWN or BUSY */
 	char	 reason[256];
@@ -141,7 +143,6 @@ void lane_free(struct lane *l);
 /* Starts what can be started now. */
 void lane_run(struct lane *l, int64_t now_ms);
 int64_t lane_next(const struct lane *l, int64_t now_ms);
-void lane_refresh(struct lane *l, int64_t now_ms);
 void lane_probed(struct lane *l, const struct destination_result *r, int64_t now_ms);
 /* What a request says of the destination; taken: instances delivered or sent. */
 void lane_heard(struct lane *l, const struct destination_result *r, uint64_t taken,
@@ -153,6 +154,12 @@ void lane_show(struct lane *l, int64_t now_ms);
 /* ---- borrow.c ---- */
 
 void lane_await_return(struct lane *l);	/* of one that is retiring */
+
+/* ---- refresh.c ---- */
+
+void lane_refresh(struct lane *l, int64_t now_ms);
+/* After work of a job has come back, or there was none (schedule_rest). */
+void lane_rest(struct lane *l, struct job *j, int64_t now_ms);
 
 /* ---- settle.c; any thread ---- */
 

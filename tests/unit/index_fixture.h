@@ -241,6 +241,13 @@ static const char *const recounts[] = {
 	"  coalesce(sum((state <= 1) * length), 0) FROM delivery AS d"
 	"  JOIN instance AS i ON i.id = d.instance WHERE d.destination = n.id)",
 
+	/* The queue, by its table and by its index. */
+	"SELECT count(*) FROM study_delivery AS v JOIN study AS s ON s.id = v.study"
+	" WHERE v.turn IS NOT CASE WHEN v.owed > 0 AND s.held = 0"
+	" THEN s.priority END OR (v.turn IS NOT NULL AND v.source IS NOT s.source)",
+	"SELECT (SELECT count(*) FROM study_delivery WHERE turn IS NOT NULL) <>"
+	" (SELECT count(*) FROM study_delivery WHERE +turn IS NOT NULL)",
+
 	"SELECT count(*) FROM study_delivery AS v"
 	" WHERE (owed, sent, delivered, warned, refused, let_go)"
 	" IS NOT (SELECT coalesce(sum(state = 0), 0), coalesce(sum(state = 1), 0),"

@@ -153,6 +153,35 @@ test_newer_version(void **state)
 	assert_non_null(strstr(why, "newer"));
 }
 
+/* As version 2 was: nothing of the queue. */
+static void
+test_the_queue_comes_with_version_3(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned i = 1; i <= 6; i++) {
+		(void)arrive(f, arrival(i, i, 1, i));
+		assert_int_equal(route_to(f, i, i == 6 ? NULL : "cloud"), 0);
+	}
+	assert_int_equal(deliver(f, 5, "cloud", SPOOL_DELIVERED, 9), 0);
+	assert_int_equal(IN_TRANSACTION(f, index_study_hold(f->ix, "1.2.4", true)),
+	    0);
+	run_sql(f, "DROP TRIGGER study_turn; DROP TRIGGER study_delivery_new;"
+	    "DROP TRIGGER study_delivery_owed; DROP INDEX study_delivery_queue;"
+	    "ALTER TABLE study_delivery DROP COLUMN turn;"
+	    "ALTER TABLE study_delivery DROP COLUMN source;"
+	    "PRAGMA user_version = 2");
+	fixture_close(f);
+	fixture_open(f);
+	assert_int_equal(sql_ask(f, "PRAGMA user_version"), INDEX_VERSION);
+	recount(f);
+	assert_int_equal(sql_ask(f, "SELECT count(*) FROM study_delivery"
+	    " WHERE turn IS NOT NULL"), 3);
+	assert_int_equal(IN_TRANSACTION(f, index_study_hold(f->ix, "1.2.4", false)),
+	    0);
+	recount(f);
+}
+
 static void
 test_wrong_application(void **state)
 {
@@ -574,6 +603,7 @@ main(void)
 		T(test_settings),
 		T(test_other_spool),
 		T(test_newer_version),
+		T(test_the_queue_comes_with_version_3),
 		T(test_wrong_application),
 		T(test_missing_table),
 		T(test_truncated),

@@ -83,11 +83,34 @@ see_owed_study(void *arg, const struct spool_owed_study *s)
 	return 0;
 }
 
+static int
+see_owed_source(void *arg, const struct spool_owed_source *s)
+{
+	struct rows *r = arg;
+
+	(void)snprintf(r->text[r->n++], 200, "%u %s %s", (unsigned)s->priority,
+	    s->calling, s->address);
+	return 0;
+}
+
+static struct studies
+owed_studies(struct fixture *f, const char *dest, enum spool_priority priority,
+    uint64_t after, size_t limit)
+{
+	struct spool_owed_source of = { .source = 1, .priority = priority };
+	struct studies l = { 0 };
+
+	assert_int_equal(index_reader_owed_studies(f->r, dest, &of, after, limit,
+	    see_owed_study, &l), 0);
+	return l;
+}
+
 static void
 test_owed_studies(void **state)
 {
 	struct fixture *f = *state;
-	struct studies l = { 0 };
+	struct spool_owed_study s;
+	struct studies l;
 	uint64_t first = 0;
 
 	for (unsigned i = 1; i <= 6; i++) {
@@ -96,29 +119,65 @@ test_owed_studies(void **state)
 		first = i == 1 ? id : first;
 		assert_int_equal(route_to(f, i, i == 6 ? "ahi" : "cloud"), 0);
 	}
-	assert_int_equal(index_reader_owed_studies(f->r, "cloud",
-	    see_owed_study, &l), 0);
+	l = owed_studies(f, "cloud", SPOOL_NORMAL, 0, 8);
 	assert_int_equal(l.n, 3);
 	assert_int_equal(l.s[0].study, first);
 	assert_int_equal(l.s[0].owed, 2);
 	assert_int_equal(l.s[0].oldest_ms, 1000001);
 	assert_int_equal(l.s[0].priority, SPOOL_NORMAL);
 	assert_string_equal(l.s[0].calling, "CT1");
+	assert_int_equal(owed_studies(f, "cloud", SPOOL_NORMAL, first, 8).n, 2);
+	assert_int_equal(owed_studies(f, "cloud", SPOOL_NORMAL, 0, 2).n, 2);
+	assert_int_equal(owed_studies(f, "cloud", SPOOL_STAT, 0, 8).n, 0);
 
 	assert_int_equal(IN_TRANSACTION(f, index_study_hold(f->ix, "1.2.2",
 	    true)), 0);
 	assert_int_equal(deliver(f, 2, "cloud", SPOOL_SENT, 3), 0);
 	assert_int_equal(deliver(f, 5, "cloud", SPOOL_DELIVERED, 3), 0);
-	l.n = 0;
-	assert_int_equal(index_reader_owed_studies(f->r, "cloud",
-	    see_owed_study, &l), 0);
+	l = owed_studies(f, "cloud", SPOOL_NORMAL, 0, 8);
 	assert_int_equal(l.n, 1);
 	assert_int_equal(l.s[0].owed, 1);
 	assert_int_equal(l.s[0].oldest_ms, 1000003);
-	l.n = 0;
-	assert_int_equal(index_reader_owed_studies(f->r, "nobody",
-	    see_owed_study, &l), 0);
-	assert_int_equal(l.n, 0);
+	assert_int_equal(index_reader_owed_study(f->r, "cloud", l.s[0].study, &s), 0);
+	assert_int_equal(s.oldest_ms, 1000003);
+	assert_int_equal(index_reader_owed_study(f->r, "cloud", first, &s), -ENOENT);
+	assert_int_equal(index_reader_owed_study(f->r, "nobody", first, &s), -ENOENT);
+	assert_int_equal(owed_studies(f, "nobody", SPOOL_NORMAL, 0, 8).n, 0);
+	assert_int_equal(IN_TRANSACTION(f, index_study_hold(f->ix, "1.2.2",
+	    false)), 0);
+	assert_int_equal(owed_studies(f, "cloud", SPOOL_NORMAL, 0, 8).n, 2);
+	assert_int_equal(IN_TRANSACTION(f, index_study_priority(f->ix, "1.2.2",
+	    SPOOL_STAT)), 0);
+	assert_int_equal(owed_studies(f, "cloud", SPOOL_STAT, 0, 8).n, 1);
+	assert_int_equal(owed_studies(f, "cloud", SPOOL_NORMAL, 0, 8).n, 1);
+}
+
+static void
+test_owed_sources(void **state)
+{
+	struct fixture *f = *state;
+	struct rows r = { 0 };
+
+	for (unsigned i = 1; i <= 6; i++) {
+		(void)arrive(f, arrival(i, i, 1, i));
+		assert_int_equal(route_to(f, i, "cloud"), 0);
+	}
+	assert_int_equal(IN_TRANSACTION(f, index_study_priority(f->ix, "1.2.3",
+	    SPOOL_STAT)), 0);
+	assert_int_equal(index_reader_owed_sources(f->r, "cloud", see_owed_source,
+	    &r), 0);
+	assert_int_equal(r.n, 2);
+	assert_string_equal(r.text[0], "2 CT1 10.1.2.3");
+	assert_string_equal(r.text[1], "1 CT1 10.1.2.3");
+	assert_int_equal(deliver(f, 3, "cloud", SPOOL_DELIVERED, 3), 0);
+	r.n = 0;
+	assert_int_equal(index_reader_owed_sources(f->r, "cloud", see_owed_source,
+	    &r), 0);
+	assert_int_equal(r.n, 1);
+	r.n = 0;
+	assert_int_equal(index_reader_owed_sources(f->r, "nobody", see_owed_source,
+	    &r), 0);
+	assert_int_equal(r.n, 0);
 }
 
 static int
@@ -393,6 +452,7 @@ main(void)
 		T(test_owed_order_and_pages),
 		T(test_rule_3_one_version_at_a_time),
 		T(test_owed_studies),
+		T(test_owed_sources),
 		T(test_incomplete),
 		T(test_debts_and_progress),
 		T(test_stats),

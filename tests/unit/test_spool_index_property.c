@@ -338,6 +338,54 @@ expect_list(struct world *w, const struct list *l, const char *text)
 	assert_int_equal(n, l->n);
 }
 
+struct queue_walk {
+	struct world *w;
+	const char   *dest;
+	struct list  *l;
+	unsigned      last;	/* priority */
+};
+
+static int
+list_source(void *arg, const struct spool_owed_source *s)
+{
+	struct queue_walk *q = arg;
+	uint64_t after = 0;
+	size_t before;
+
+	assert_true(s->priority <= q->last);
+	q->last = s->priority;
+	do {
+		before = q->l->n;
+		assert_int_equal(index_reader_owed_studies(q->w->f->r, q->dest, s,
+		    after, 3, list_owed_study, q->l), 0);
+		after = q->l->n > 0 ? q->l->id[q->l->n - 1] : 0;
+	} while (q->l->n - before == 3);
+	return 0;
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void
+list_queue(struct world *w, const char *dest, struct list *l)
+{
+	struct queue_walk q = { w, dest, l, SPOOL_STAT };
+	struct spool_owed_study s;
+
+	l->n = 0;
+	assert_int_equal(index_reader_owed_sources(w->f->r, dest, list_source, &q),
+	    0);
+	qsort(l->id, l->n, sizeof(l->id[0]), compare_ids);
+	for (size_t i = 0; i < l->n; i++)
+		assert_int_equal(index_reader_owed_study(w->f->r, dest, l->id[i],
+		    &s), 0);
+}
+
 static void
 compare_owed(struct world *w, const char *dest, struct list *l)
 {
@@ -346,9 +394,7 @@ compare_owed(struct world *w, const char *dest, struct list *l)
 	    " ON n.id = d.destination AND n.name = '%s' WHERE d.study = s.id"
 	    " AND +d.state = 0) ORDER BY id", dest);
 
-	l->n = 0;
-	assert_int_equal(index_reader_owed_studies(w->f->r, dest,
-	    list_owed_study, l), 0);
+	list_queue(w, dest, l);
 	expect_list(w, l, studies);
 	for (uint64_t study = 1; study <= STUDIES; study++) {
 		AUTO_FREE char *owed = xasprintf("SELECT i.id FROM instance i"

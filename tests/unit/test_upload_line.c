@@ -291,6 +291,30 @@ rule_33_an_x_ray_leaves_after_one_request_of_a_ct(void **state)
 	assert_in_range(turn_of("XR1 "), 3, 5);	/* three go together */
 }
 
+/* More studies than a lane holds at a time, each gone at once. */
+static void
+many_small_studies_never_wait_for_the_next_look(void **state)
+{
+	struct site *s = *state;
+	int64_t began;
+
+	window_rate = CONFIG_RATE_NONE;
+	AWAIT(shown(s).state == UPLOAD_CLOSED);
+	for (unsigned i = 0; i < 200; i++) {
+		char study[32];
+
+		(void)snprintf(study, sizeof(study), "1.40.%u", i);
+		(void)store_from(s, i % 2 == 0 ? "US1" : "US2", SPOOL_NORMAL, study,
+		    1, 300);
+	}
+	assert_true(reaches(s, 200, 0, 0));
+	(void)poll(NULL, 0, 300);
+	began = clock_mono_ms();
+	window_rate = 0;
+	assert_true(reaches(s, 0, 200, 0));
+	assert_true(clock_mono_ms() - began < 8000);	/* a look comes every ten */
+}
+
 static void
 rule_33_low_waits_for_everybody_else(void **state)
 {
@@ -326,6 +350,7 @@ main(void)
 		T(jobs_that_cannot_be_looked_after_block_nothing),
 		T(rule_33_stat_leaves_while_all_connections_are_busy),
 		T(rule_33_an_x_ray_leaves_after_one_request_of_a_ct),
+		T(many_small_studies_never_wait_for_the_next_look),
 		T(rule_33_low_waits_for_everybody_else),
 	};
 

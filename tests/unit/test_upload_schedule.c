@@ -132,11 +132,23 @@ a_job_looks_again_before_it_ends(void **state)
 	j->cursor = 17;
 	j->progressed = true;
 	j->drained = true;
-	assert_int_equal(schedule_rest(&s, j), 0);
+	assert_int_equal(schedule_rest(j), 0);
 	assert_int_equal(j->cursor, 0);
 	assert_false(j->drained);
 	j->drained = true;
-	assert_int_equal(schedule_rest(&s, j), 1);
+	assert_int_equal(schedule_rest(j), 1);
+	assert_null(schedule_pick(&s, 0, false, SPOOL_LOW));
+	/* A later version may wait still: a refresh makes it look again, or drops it. */
+	schedule_refresh_begin(&s);
+	assert_ptr_equal(offer(&s, 1, 1, SPOOL_NORMAL, 1), j);
+	schedule_refresh_end(&s);
+	assert_ptr_equal(schedule_pick(&s, 0, false, SPOOL_LOW), j);
+	assert_int_equal(j->peer->busy, 1);
+	j->drained = true;
+	assert_int_equal(schedule_rest(j), 1);
+	assert_int_equal(j->peer->busy, 0);
+	schedule_refresh_begin(&s);
+	schedule_refresh_end(&s);
 	assert_int_equal(s.n, 0);
 	schedule_clear(&s);
 }
