@@ -19,7 +19,6 @@
 #define PORTION (64u << 10)
 #define INFLATE_PORTION 1024u	/* may become a thousand times as much */
 
-DEFINE_CLEANUP(struct spool_reader, spool_reader_close)
 DEFINE_CLEANUP(struct dicom_reencode, dicom_reencode_free)
 
 struct pacs_bytes {
