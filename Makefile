@@ -55,7 +55,7 @@ PROGRAMS := $(if $(wildcard gateway/main.c),$(BUILD)/causewayd) \
 # tests/unit/test_spool_find.c needs the spool and what that needs, no more.
 UNIT := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 FUZZERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
-# What make bench measures with: its sender and its sink.
+# What make bench measures with: its sender, its sink, and what fills a spool.
 BENCH := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 
 # VR, keyword and multiplicity of every tag, from the dictionary that DCMTK
@@ -112,7 +112,9 @@ $(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o \
 	    $(LIBS)
 
 $(BENCH): %: %.o
-	$(call say,LD)$(CC) $(LD_FLAGS) -o $@ $^ -lssl -lcrypto
+	$(call say,LD)$(CC) $(LD_FLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/tests/bench/owe: $(call archives,spool $(call needs,spool))
 
 .SECONDEXPANSION:
 tested = $(word 2,$(subst _, ,$(notdir $(1))))

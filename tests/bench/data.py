@@ -13,7 +13,9 @@ import part10
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MULTI_FRAME = "1.2.840.10008.5.1.4.1.1.7.3"  # Multi-frame Grayscale Word SC
 BOUNDARY = b"bench0123456789abcdef0123456789abcdef"
+MR = "1.2.840.10008.5.1.4.1.1.4"
 CT_BYTES = 525780  # of the data set; 526 kB with the head of a file
+MR_BYTES = 132600  # 133 kB
 
 
 def element(tag, vr, value):
@@ -87,6 +89,17 @@ def make_ct(directory, count):
             os.path.join(directory, "ct%04d.dcm" % i),
             top + element(0x00204000, "LT", comment) + rest, CT, uids[2]))
     return paths
+
+
+def make_mr(path):
+    """One small MR image of 133 kB; its path."""
+    uids = fresh_uid(), fresh_uid(), fresh_uid()
+    top = head(MR, "MR", uids, 1)
+    rest = image(256, 256, 0) + element(0x7fe00010, "OW",
+                                        random.randbytes(256 * 256 * 2))
+    comment = "x" * (MR_BYTES - len(top) - len(rest) - 8)
+    return part10.write(path, top + element(0x00204000, "LT", comment) + rest, MR,
+                        uids[2])
 
 
 def make_large(path, size):

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import urllib.request
 
+import certs
 import cloud
 import gateway
 from checks import memory, wait_for
@@ -226,6 +227,14 @@ class Causeway(gateway.Gateway):
 
         wait_for(delivered, seconds, "%d deliveries; %s" % (count, self.log_file))
 
+    def wait_arrived(self, count, sink, seconds):
+        """At the sink, confirmed or not."""
+        def arrived():
+            sink.check()
+            return sink.count() >= count
+
+        wait_for(arrived, seconds, "%d instances; %s" % (count, self.log_file))
+
     def wait_empty(self, seconds):
         """Until all is delivered and the bytes are gone."""
         wait_for(lambda: self.status()["spool"]["kept_bytes"] == 0, seconds,
@@ -247,9 +256,9 @@ http {
     scgi_temp_path %(dir)s/scgi;
     upstream sink { server unix:%(socket)s; keepalive 32; }
     server {
-        listen 127.0.0.1:%(port)d ssl;
-        ssl_certificate %(certs)s/server.pem;
-        ssl_certificate_key %(certs)s/server.key;
+        listen %(address)s:%(port)d ssl;
+        ssl_certificate %(certs)s/%(certificate)s.pem;
+        ssl_certificate_key %(certs)s/%(certificate)s.key;
         ssl_protocols TLSv1.2 TLSv1.3;
         client_max_body_size 0;
         client_body_buffer_size 256k;
@@ -278,17 +287,53 @@ class SinkProgram(Peer):
         return os.path.exists(self.socket)
 
 
-class Sink(Peer):
-    """nginx with TLS in front of tests/bench/sink.c."""
+IMPORT = """\
+[{name: sink, type: healthimaging, region: eu-west-1, datastore_id: %(store)s,
+  input: s3://bench/in, output: s3://bench/out, data_access_role: %(role)s,
+  s3_endpoint: %(url)s, api_endpoint: %(url)s, dicomweb_endpoint: %(url)s,
+  path_style: true, batch_time: 24h, connections: %(connections)d,
+  tls: {ca_file: %(certs)s/ca.pem},
+  credential: {type: aws_profile, credentials_file: %(keys)s}%(more)s}]"""
 
-    def __init__(self, directory, program, made, connections=4):
+
+class Sink(Peer):
+    """nginx with TLS in front of tests/bench/sink.c. there: a network.Line, at whose
+    far end it is; else it is at 127.0.0.1."""
+
+    def __init__(self, directory, program, made, connections=4, there=None):
         super().__init__(directory)
         self.behind = SinkProgram(directory, program)
-        self.certs = made
-        self.url = "https://localhost:%d/dicom-web" % self.port
-        self.destination = (
-            "[{name: sink, type: dicomweb, url: %s, connections: %d, "
-            "tls: {ca_file: %s/ca.pem}}]" % (self.url, connections, made))
+        self.certs, self.connections, self.there = made, connections, there
+        self.address, self.certificate, host = "127.0.0.1", "server", "localhost"
+        if there is not None:
+            self.address = host = there.far
+            self.certificate = "far"
+            if not os.path.exists(made + "/far.pem"):
+                certs.make_certificate(made, "far", "sink",
+                                       "subjectAltName=IP:" + there.far)
+        self.url = "https://%s:%d" % (host, self.port)
+        self.stow_url = self.url + "/dicom-web"
+        self.destination = self.stow()
+
+    # -- what it is for a gateway; more: YAML besides
+
+    def stow(self, more=""):
+        return ("[{name: sink, type: dicomweb, url: %s, connections: %d, "
+                "tls: {ca_file: %s/ca.pem}%s}]" % (
+                    self.stow_url, self.connections, self.certs, more))
+
+    def imports(self, more=""):
+        """Of HealthImaging: files are put, and none of their batches is closed as
+        long as anybody measures."""
+        keys = os.path.join(self.directory, "keys")
+        with open(keys, "w") as f:
+            f.write("[default]\naws_access_key_id = AKIABENCH\n"
+                    "aws_secret_access_key = bench\n")
+        os.chmod(keys, 0o600)
+        return IMPORT % {
+            "url": self.url, "certs": self.certs, "keys": keys, "more": more,
+            "connections": self.connections, "store": "0" * 32,
+            "role": "arn:aws:iam::123456789012:role/bench"}
 
     def start(self):
         self.behind.start()
@@ -297,9 +342,15 @@ class Sink(Peer):
             f.write(NGINX % {
                 "user": "user root;\n" if os.geteuid() == 0 else "",
                 "dir": self.directory, "socket": self.behind.socket,
-                "port": self.port, "certs": self.certs})
-        self.spawn([cloud.find_program("nginx"), "-p", self.directory, "-c", path,
-                    "-e", os.path.join(self.directory, "error.log")])
+                "address": self.address, "port": self.port, "certs": self.certs,
+                "certificate": self.certificate})
+        command = [cloud.find_program("nginx"), "-p", self.directory, "-c", path,
+                   "-e", os.path.join(self.directory, "error.log")]
+        self.spawn(self.there.at_far_end(command) if self.there else command)
+
+    def answers(self):
+        with gateway.socket.socket() as s:
+            return s.connect_ex((self.address, self.port)) == 0
 
     def check(self):
         super().check()
@@ -309,12 +360,21 @@ class Sink(Peer):
         super().stop()
         self.behind.stop()
 
+    def ask(self, path):
+        """Behind nginx, so that asking burdens no line."""
+        connection = gateway.Unix(self.behind.socket)
+        try:
+            connection.request("GET", path)
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+
     def stats(self):
         """What came since the last call; see sink.c."""
-        made = cloud.ssl.create_default_context(cafile=self.certs + "/ca.pem")
-        with urllib.request.urlopen("https://localhost:%d/stats" % self.port,
-                                    context=made) as reply:
-            return json.load(reply)
+        return self.ask("/stats")
+
+    def count(self):
+        return self.ask("/count")
 
 
 def versions():

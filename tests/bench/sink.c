@@ -1,13 +1,16 @@
-/* sink.c - a STOW-RS server that keeps nothing, for `make bench`.
+/* sink.c - a STOW-RS server and a bucket that keep nothing, for `make bench`.
  *
  *   sink SOCKET
  *
  * HTTP/1.1 on a UNIX socket behind nginx, a thread per connection. It reads the
  * whole body of every POST, takes the SOP class and instance UID of each part from
  * its Part 10 head, passes over the rest by the part's Content-Length and answers
- * 200 with every instance in the Referenced SOP Sequence. GET /stats says in JSON
- * what came since the last GET /stats: instances, bytes of bodies, seconds from
- * the beginning of the first request to the end of the last answer, and the
+ * 200 with every instance in the Referenced SOP Sequence. A PUT is an object of S3:
+ * read, and answered with some ETag; no signature is looked at.
+ *
+ * GET /count says how many instances came since the last GET /stats, which says in
+ * JSON what came since then: instances, bytes of bodies, when the first request began
+ * (by CLOCK_MONOTONIC), seconds from there to the end of the last answer, and the
  * number of instances and of bytes of each request. Other GETs find nothing.
  */
 #include <errno.h>
@@ -249,9 +252,11 @@ send_answer(struct connection *c, const char *status)
 {
 	char head[256];
 	int n = snprintf(head, sizeof(head), "HTTP/1.1 %s\r\nContent-Type: "
-	    "application/dicom+json\r\nContent-Length: %zu\r\n\r\n", status,
-	    c->answered);
+	    "application/dicom+json\r\nETag: \"1\"\r\nContent-Length: %zu\r\n\r\n",
+	    status, c->answered);
 
+	if (c->answered == 0)
+		return send(c->fd, head, (size_t)n, MSG_NOSIGNAL) == n;
 	return send(c->fd, head, (size_t)n, MSG_NOSIGNAL | MSG_MORE) == n &&
 	    send(c->fd, c->answer, c->answered, MSG_NOSIGNAL) ==
 	    (ssize_t)c->answered;
@@ -287,13 +292,37 @@ take_post(struct connection *c, const char *head)
 }
 
 static bool
+take_put(struct connection *c, const char *head)
+{
+	double start = seconds_now();
+	uint64_t length;
+
+	c->answered = 0;
+	if (!find_length(head, &length) || !skip(c, length) ||
+	    !send_answer(c, "200 OK"))
+		return false;
+	count_request(1, length, start);
+	return true;
+}
+
+static bool
+tell_count(struct connection *c)
+{
+	c->answered = 0;
+	(void)pthread_mutex_lock(&stats.mu);
+	add(c, "%" PRIu64 "\n", stats.instances);
+	(void)pthread_mutex_unlock(&stats.mu);
+	return send_answer(c, "200 OK");
+}
+
+static bool
 tell_stats(struct connection *c)
 {
 	c->answered = 0;
 	(void)pthread_mutex_lock(&stats.mu);
 	add(c, "{\"instances\": %" PRIu64 ", \"bytes\": %" PRIu64
-	    ", \"seconds\": %.6f, \"requests\": [", stats.instances, stats.bytes,
-	    stats.last - stats.first);
+	    ", \"began\": %.6f, \"seconds\": %.6f, \"requests\": [",
+	    stats.instances, stats.bytes, stats.first, stats.last - stats.first);
 	for (size_t i = 0; i < stats.n; i++)
 		add(c, "%s[%" PRIu64 ", %" PRIu64 "]", i > 0 ? ", " : "",
 		    stats.requests[i].instances, stats.requests[i].bytes);
@@ -316,6 +345,10 @@ serve(void *arg)
 	while (more && read_head(c, head, &len)) {
 		if (strncmp(head, "POST ", 5) == 0)
 			more = take_post(c, head);
+		else if (strncmp(head, "PUT ", 4) == 0)
+			more = take_put(c, head);
+		else if (strncmp(head, "GET /count ", 11) == 0)
+			more = tell_count(c);
 		else if (strncmp(head, "GET /stats ", 11) == 0)
 			more = tell_stats(c);
 		else {

@@ -6,7 +6,7 @@ WADO-RS and DELETE as a well-behaved server would. Orders make it otherwise. As
 a program:
 
     fakecloud.py DIR [--certificate server|expired|wrongname] [--client-ca]
-                 [--certs DIR]
+                 [--certs DIR] [--address 127.0.0.1] [--port 0]
 
 listens on a free port of 127.0.0.1, prints one line of JSON ({"url", "port",
 "ca"}) when it is ready, and ends with its standard input. It reads DIR/orders.json
@@ -210,8 +210,8 @@ def chosen(table, uid, index):
 
 class FakeCloud:
     def __init__(self, directory, certificate=None, client_ca=False, port=0,
-                 certificates=None):
-        self.directory = directory
+                 certificates=None, address="127.0.0.1"):
+        self.directory, self.address = directory, address
         self.certificates = certificates or os.path.join(directory, "certs")
         self.connections = 0
         os.makedirs(directory, exist_ok=True)
@@ -235,7 +235,7 @@ class FakeCloud:
         """Listen, again after close() at the same port."""
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("127.0.0.1", self.port))
+        self.listener.bind((self.address, self.port))
         self.listener.listen(128)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, args=(self.listener,),
@@ -593,9 +593,10 @@ def main():
     parser.add_argument("--client-ca", action="store_true")
     parser.add_argument("--certs")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--address", default="127.0.0.1")
     args = parser.parse_args()
     cloud = FakeCloud(args.directory, args.certificate, args.client_ca,
-                      args.port, args.certs)
+                      args.port, args.certs, args.address)
     sys.stdout.write(json.dumps({"url": cloud.url, "port": cloud.port,
                                  "ca": cloud.ca}) + "\n")
     sys.stdout.flush()
