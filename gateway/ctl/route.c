@@ -8,7 +8,8 @@
 DEFINE_CLEANUP(struct ctl_table, ctl_table_free)
 #define AUTO_TABLE AUTO(cleanup_ctl_table_free)
 
-#define LINE_BYTES (16 << 10)
+#define LINE_BYTES  (16 << 10)
+#define COUNT_BYTES 40
 
 static void
 print_line(struct ctl *c, const struct buf *line)
@@ -18,6 +19,14 @@ print_line(struct ctl *c, const struct buf *line)
 	ctl_escape(&b, line->len > 0 ? line->data : "");
 	(void)fprintf(c->out, "%s\n", b.len > 0 ? b.data : "");
 	buf_free(&b);
+}
+
+static const char *
+images(uint64_t n, char text[COUNT_BYTES])
+{
+	(void)snprintf(text, COUNT_BYTES, "%llu %s", (unsigned long long)n,
+	    n == 1 ? "image" : "images");
+	return text;
 }
 
 static void
@@ -51,10 +60,11 @@ print_outcome(struct ctl *c, const json_t *rules, const json_t *o)
 {
 	const json_t *matched = json_object_get(o, "matched"), *v;
 	struct buf b = BUF_INIT(LINE_BYTES);
+	char count[COUNT_BYTES];
 	size_t i;
 
-	(void)buf_printf(&b, "%llu images from %s to %s go to ",
-	    (unsigned long long)ctl_u64(o, "instances"), ctl_str(o, "calling"),
+	(void)buf_printf(&b, "%s from %s to %s -> ",
+	    images(ctl_u64(o, "instances"), count), ctl_str(o, "calling"),
 	    ctl_str(o, "called"));
 	add_names(&b, json_object_get(o, "to"));
 	print_line(c, &b);
@@ -119,16 +129,17 @@ static void
 print_route(struct ctl *c, const json_t *o)
 {
 	const json_t *rules = json_object_get(o, "routes"), *v;
+	char count[COUNT_BYTES];
 	size_t i;
 
 	json_array_foreach(json_object_get(o, "outcomes"), i, v)
 		print_outcome(c, rules, v);
 	if (ctl_u64(o, "pending") > 0)
-		(void)fprintf(c->out, "%llu images are not routed yet: the study is "
-		    "not complete\n", (unsigned long long)ctl_u64(o, "pending"));
+		(void)fprintf(c->out, "%s not routed yet: the study is not "
+		    "complete\n", images(ctl_u64(o, "pending"), count));
 	if (ctl_u64(o, "unrouted") > 0)
-		(void)fprintf(c->out, "%llu images are held here, because no route "
-		    "matched\n", (unsigned long long)ctl_u64(o, "unrouted"));
+		(void)fprintf(c->out, "%s held here, because no route matched\n",
+		    images(ctl_u64(o, "unrouted"), count));
 	print_deliveries(c, o);
 }
 
