@@ -12,8 +12,8 @@
  * the verdicts from destination_tend().
  *
  * Threads: deliver, probe, verify and remove run in parallel, deliver up to
- * `connections` times and once more for what is stat; tend in one thread. cancel makes them return soon; what
- * they did not finish is RETRY.
+ * `connections` times and once more for what is stat; tend in one thread. cancel
+ * makes them return soon; what they did not finish is RETRY.
  */
 #ifndef CW_DESTINATION_DESTINATION_H
 #define CW_DESTINATION_DESTINATION_H
