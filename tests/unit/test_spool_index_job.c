@@ -227,7 +227,12 @@ run_sql(struct fixture *f, const char *text)
 static void
 be_version_1(struct fixture *f)
 {
-	run_sql(f, "DROP TABLE job; DROP TABLE note; DROP INDEX delivery_job;"
+	run_sql(f, "DROP TRIGGER study_delivery_new;"
+	    "DROP TRIGGER study_delivery_owed; DROP TRIGGER study_turn;"
+	    "DROP INDEX study_delivery_queue;"
+	    "ALTER TABLE study_delivery DROP COLUMN turn;"
+	    "ALTER TABLE study_delivery DROP COLUMN source;"
+	    "DROP TABLE job; DROP TABLE note; DROP INDEX delivery_job;"
 	    "ALTER TABLE delivery DROP COLUMN job;"
 	    "ALTER TABLE delivery DROP COLUMN remote;"
 	    "PRAGMA user_version = 1");
@@ -253,6 +258,8 @@ test_upgrade(void **state)
 	fixture_open(f);
 	assert_int_equal(sql_ask(f, "PRAGMA user_version"), INDEX_VERSION);
 	recount(f);
+	assert_int_equal(sql_ask(f, "SELECT count(*) FROM study_delivery"
+	    " WHERE turn IS NOT NULL AND source IS NOT NULL"), 1);
 	now = delivery_of(f, 2, "cloud");
 	assert_int_equal(now.state, SPOOL_REFUSED);
 	assert_false(now.remote);
