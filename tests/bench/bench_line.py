@@ -24,7 +24,7 @@ def deliver(b, line, sink, destination, source, count):
     with peers.Causeway(b.path("peer"), sink=sink) as gw:
         gw.configure(destinations=destination)
         gw.restart()
-        b.send(gw, 2, count, source)
+        count = b.send(gw, 2, count, source)["objects"]
         gw.stop()
         b.settle_disk()
         gw.configure(study="complete_after: 100ms")

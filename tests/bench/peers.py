@@ -225,7 +225,14 @@ class Causeway(gateway.Gateway):
             sink.check()
             return self.get("metrics")["causeway_delivered_total"] >= count
 
-        wait_for(delivered, seconds, "%d deliveries; %s" % (count, self.log_file))
+        self.wait(delivered, seconds, "%d deliveries" % count)
+
+    def wait(self, condition, seconds, what):
+        try:
+            wait_for(condition, seconds, what)
+        except AssertionError as late:
+            raise RuntimeError("%s; at the end it said\n%s" % (
+                late, self.log()[-2000:])) from None
 
     def wait_arrived(self, count, sink, seconds):
         """At the sink, confirmed or not."""
@@ -233,7 +240,7 @@ class Causeway(gateway.Gateway):
             sink.check()
             return sink.count() >= count
 
-        wait_for(arrived, seconds, "%d instances; %s" % (count, self.log_file))
+        self.wait(arrived, seconds, "%d instances" % count)
 
     def wait_empty(self, seconds):
         """Until all is delivered and the bytes are gone."""
