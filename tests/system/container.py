@@ -219,8 +219,9 @@ class Container:
         return "/proc/%d/root%s" % (self.leader, name)
 
     def run(self, *command, timeout=60):
+        # Its root directory, too: it is not its namespace's where we are in a chroot.
         return run("nsenter", "-t", self.leader, "-m", "-u", "-i", "-n", "-p", "-C",
-                   *command, timeout=timeout)
+                   "-r", "-w", *command, timeout=timeout)
 
     def ok(self, *command):
         got = self.run(*command)
