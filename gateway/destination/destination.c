@@ -7,6 +7,8 @@
 #include "gateway/destination/destination.h"
 #include "gateway/destination/kinds_int.h"
 
+#define AGAIN_MS 5000
+
 static const struct destination_kind *const kinds[] = {
 	&destination_dicomweb,
 	&destination_healthimaging,
@@ -19,6 +21,7 @@ struct destination {
 	const struct destination_kind *kind;
 	void			      *self;
 	char			      *name;
+	struct spool		      *spool;
 	struct rate		      *rate;
 	struct destination_limits      limits;
 };
@@ -48,6 +51,7 @@ destination_open(const struct config_destination *cfg, struct spool *sp,
 		return r;
 	}
 	d->name = xstrdup(cfg->name);
+	d->spool = sp;
 	*ret = d;
 	return 0;
 }
@@ -144,6 +148,23 @@ destination_remove(struct destination *d, const struct spool_instance *in,
 	    -ENOTSUP;
 }
 
+static int
+end_job(void *arg, const struct spool_job *job)
+{
+	int r = spool_job_end(arg, job->id);
+
+	return r == -ENOENT ? 0 : r;
+}
+
+/* The site made it another kind. What the one before it had sent is owed again, since
+ * nobody would ever hear of it. */
+static void
+end_jobs(struct destination *d, int64_t *ret_next_ms)
+{
+	if (spool_jobs(d->spool, d->name, end_job, d->spool) < 0)
+		*ret_next_ms = clock_mono_ms() + AGAIN_MS;
+}
+
 void
 destination_tend(struct destination *d, destination_settle_fn *settle, void *arg,
     struct destination_result *ret, int64_t *ret_next_ms)
@@ -152,6 +173,8 @@ destination_tend(struct destination *d, destination_settle_fn *settle, void *arg
 	*ret_next_ms = CLOCK_NEVER;
 	if (d->kind->tend != NULL)
 		d->kind->tend(d->self, settle, arg, ret, ret_next_ms);
+	else
+		end_jobs(d, ret_next_ms);
 }
 
 void

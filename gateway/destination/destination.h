@@ -123,8 +123,8 @@ typedef int destination_settle_fn(void *arg, uint64_t job,
     struct destination_item *items, size_t n);
 /* Does what is due of its jobs: closes, starts, asks, reads results, settles. To be
  * called after something was SENT and when *ret_next_ms (monotonic; CLOCK_NEVER)
- * has come. Of a kind without jobs it does nothing. result: as it found the
- * destination. */
+ * has come. Jobs of another kind that had this name before are ended: what they sent
+ * is owed again. result: as it found the destination. */
 void destination_tend(struct destination *d, destination_settle_fn *settle,
     void *arg, struct destination_result *ret, int64_t *ret_next_ms);
 /* "2 imports run, the oldest since 10:04": for status; "" nothing to say. */
