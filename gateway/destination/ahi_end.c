@@ -137,7 +137,10 @@ complete(struct ahi_tending *t, struct ahi_job *j, const struct ahi_progress *p)
 static void
 forget_unknown(struct ahi_tending *t, struct ahi_job *j)
 {
-	if (clock_wall_ms() - j->since_ms < UNKNOWN_AFTER_MS) {
+	int64_t age = clock_wall_ms() - j->since_ms;
+
+	/* Much less than nothing: the clock was wrong when it was made. */
+	if (age < UNKNOWN_AFTER_MS && age > -UNKNOWN_AFTER_MS) {
 		ahi_come_again(t, j, POLL_MOST_MS);
 		return;
 	}

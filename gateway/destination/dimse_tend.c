@@ -27,11 +27,15 @@ struct tending {
 	int64_t	 now, next;	/* wall */
 };
 
-/* Of an earlier process, and not answered: whether the question left is not known. */
+/* Of an earlier process, and not answered: whether the question left is not known. One
+ * from the future was asked when the clock was wrong. */
 static int64_t
-due_time(const struct pacs *p, const struct pacs_job *j)
+due_time(const struct tending *t, const struct pacs_job *j)
 {
-	if (p->o->commitment == PACS_COMMIT_NEVER)
+	const struct pacs *p = t->p;
+
+	if (p->o->commitment == PACS_COMMIT_NEVER ||
+	    j->asked_ms > t->now + LATER_MS)
 		return 0;
 	return j->asked_ms < p->opened_ms && j->why[0] == '\0' ? 0 : j->due_ms;
 }
@@ -43,9 +47,12 @@ collect_due(void *arg, const struct spool_job *job)
 	struct pacs_job j;
 	int64_t at;
 
-	if (pacs_job_read(job->text, &j) < 0)
+	/* Of another kind that had this name before: nobody would hear of it. */
+	if (pacs_job_read(job->text, &j) < 0) {
+		(void)spool_job_end(t->p->spool, job->id);
 		return 0;
-	at = due_time(t->p, &j);
+	}
+	at = due_time(t, &j);
 	if (at > t->now) {
 		t->next = at < t->next ? at : t->next;
 		return 0;
@@ -93,13 +100,18 @@ make_list(const struct spool_instance *in, size_t n, struct dicom_commitment *li
 }
 
 /* Its C-STOREs were answered with success, and more is asked for only by `required`
- * where the PACS does not commit. */
+ * where the PACS does not commit. What it has reported as failed since is sent again:
+ * its word of before counts no more. */
 static void
 settle_by_word(struct tending *t, const struct due *d, struct spool_instance *in,
     size_t n)
 {
 	AUTO_FREE struct destination_item *items = xcalloc(n, sizeof(*items));
 
+	if (d->job.why[0] != '\0') {
+		(void)spool_job_end(t->p->spool, d->id);
+		return;
+	}
 	for (size_t i = 0; i < n; i++) {
 		items[i].in = in[i];
 		items[i].verdict = pacs_warning(t->p->spool, t->p->name, in[i].id,

@@ -895,6 +895,80 @@ test_what_waits_is_settled_when_it_is_not_wanted_any_more(void **state)
 	assert_int_equal(pacs.associations, 1);
 }
 
+/* Its Success of before counts no more once it has reported a failure. */
+static void
+test_what_was_reported_as_failed_is_not_delivered_by_word(void **state)
+{
+	static const char *const options[] = { "", "commitment: never" };
+	uint64_t job = 0;
+
+	(void)state;
+	pacs.commits = SAME_ASSOCIATION;
+	pacs.report_reason = 0x0110;
+	put("1.2.3.1", 100, 1);
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		open_destination("");
+		pacs.commits = SAME_ASSOCIATION;
+		deliver();
+		assert_int_equal(state_of(1), SPOOL_SENT);
+		(void)spool_jobs(us.box->sp, "pacs", copy_id, &job);
+		assert_int_equal(spool_job_set(us.box->sp, job,
+		    "{\"transaction\":\"2.25.1\",\"asked\":1,\"due\":2,"
+		    "\"why\":\"x\"}"), 0);
+		destination_close(us.d);
+		config_unref(us.cfg);
+		open_destination(options[i]);
+		pacs.commits = REFUSES;
+		(void)tend();
+		assert_int_equal(state_of(1), SPOOL_OWED);
+		assert_int_equal(count_jobs(), 0);
+		destination_close(us.d);
+		config_unref(us.cfg);
+	}
+	open_destination("");
+	deliver();
+	assert_int_equal(us.item[0].verdict, DESTINATION_OK);	/* its last word */
+}
+
+/* In ten years, by a clock that was wrong then. */
+static void
+test_a_job_from_the_future_is_asked_for_now(void **state)
+{
+	uint64_t job = 0;
+
+	(void)state;
+	pacs.commits = LATER;
+	put("1.2.3.1", 100, 1);
+	open_destination("");
+	deliver();
+	(void)spool_jobs(us.box->sp, "pacs", copy_id, &job);
+	assert_int_equal(spool_job_set(us.box->sp, job, "{\"transaction\":"
+	    "\"2.25.1\",\"asked\":9000000000000,\"due\":9000000600000}"), 0);
+	(void)tend();
+	assert_int_equal(pacs.asked, 2);
+	assert_true(tend() > clock_mono_ms() + 60000);
+	assert_int_equal(pacs.asked, 2);
+}
+
+static void
+test_jobs_of_another_kind_are_owed_again(void **state)
+{
+	struct spool_verdict v = { .destination = "pacs", .state = SPOOL_SENT };
+
+	(void)state;
+	put("1.2.3.1", 100, 1);
+	open_destination("commitment: never");
+	collect();
+	v.id = us.item[0].in.id;
+	assert_int_equal(spool_job_new(us.box->sp, "pacs", "{\"phase\":\"running\"}",
+	    &v.job), 0);
+	assert_int_equal(spool_settle(us.box->sp, &v, 1), 0);
+	assert_int_equal(state_of(1), SPOOL_SENT);
+	(void)tend();
+	assert_int_equal(state_of(1), SPOOL_OWED);
+	assert_int_equal(count_jobs(), 0);
+}
+
 static void
 test_what_it_holds(void **state)
 {
@@ -954,6 +1028,9 @@ main(void)
 		TEST(test_a_question_that_breaks),
 		TEST(test_a_pacs_that_refuses_to_commit),
 		TEST(test_what_waits_is_settled_when_it_is_not_wanted_any_more),
+		TEST(test_what_was_reported_as_failed_is_not_delivered_by_word),
+		TEST(test_a_job_from_the_future_is_asked_for_now),
+		TEST(test_jobs_of_another_kind_are_owed_again),
 		TEST(test_what_it_holds),
 	};
 
