@@ -235,10 +235,12 @@ instance_read(sqlite3_stmt *st, struct spool_instance *in)
 }
 
 #define INSTANCE                                                                \
-	"SELECT" INSTANCE_COLUMNS ", i.must_check, 0, 0, i.segment, i.offset,"  \
-	" i.checksum FROM instance AS i" INSTANCE_JOINS
+	"SELECT" INSTANCE_COLUMNS ", i.must_check, 0, 0, 0, i.segment,"         \
+	" i.offset, i.checksum FROM instance AS i" INSTANCE_JOINS
 #define INSTANCE_THERE                                                          \
-	"SELECT" INSTANCE_COLUMNS ", d.must_check, d.replacing, d.job"          \
+	"SELECT" INSTANCE_COLUMNS ", d.must_check, d.replacing, d.job,"         \
+	" EXISTS (SELECT 1 FROM instance AS l WHERE l.uid = i.uid"              \
+	"  AND l.version > i.version)"                                          \
 	" FROM delivery AS d CROSS JOIN instance AS i ON i.id = d.instance"     \
 	INSTANCE_JOINS
 
@@ -280,6 +282,7 @@ read_instances(struct sql *q, const char *text, const struct sql_arg *args,
 		page[*ret_n].check = sql_bool(st, INSTANCE_COLUMN_COUNT);
 		page[*ret_n].replacing = sql_bool(st, INSTANCE_COLUMN_COUNT + 1);
 		page[*ret_n].job = sql_u64(st, INSTANCE_COLUMN_COUNT + 2);
+		page[*ret_n].later = sql_bool(st, INSTANCE_COLUMN_COUNT + 3);
 		(*ret_n)++;
 	}
 	return 0;
@@ -355,15 +358,15 @@ index_reader_instance(struct index_reader *r, uint64_t id,
 		e = sql_step(st);
 	if (e <= 0)
 		return e < 0 ? e : -ENOENT;
-	if (sqlite3_column_bytes(st, c + 5) != HASH_SIZE)
+	if (sqlite3_column_bytes(st, c + 6) != HASH_SIZE)
 		return -EUCLEAN;
 	instance_read(st, ret);
 	ret->check = sql_bool(st, c);
 	if (ret_place != NULL)
-		*ret_place = (struct store_place){ sql_u64(st, c + 3),
-		    sql_u64(st, c + 4) };
+		*ret_place = (struct store_place){ sql_u64(st, c + 4),
+		    sql_u64(st, c + 5) };
 	if (ret_checksum != NULL)
-		memcpy(ret_checksum, sqlite3_column_blob(st, c + 5), HASH_SIZE);
+		memcpy(ret_checksum, sqlite3_column_blob(st, c + 6), HASH_SIZE);
 	return 0;
 }
 

@@ -193,6 +193,7 @@ struct spool_instance {
 	bool	 kept, damaged, routed, unrouted;
 	bool	 check;			/* owed: ask the destination first (rule 2) */
 	bool	 replacing;		/* owed: a DELETE may have happened (rule 4) */
+	bool	 later;			/* owed, sent: a later version of its UID came */
 	uint64_t job;			/* sent: by this job; else 0 */
 };
 typedef int spool_instance_fn(void *arg, const struct spool_instance *in);

@@ -271,8 +271,8 @@ extern const struct stow_flavor ahi_flavor;
 
 void ahi_stow(struct ahi *a, struct destination_item **items, size_t n,
     struct destination_result *ret);
-/* Those of version 1 that are to be asked for first (rule 2) and that it shows are
- * OK. What is left to be delivered is moved to the front; returns how many. */
+/* Those of the only version that are to be asked for first (rule 2) and that it shows
+ * are OK. What is left to be delivered is moved to the front; returns how many. */
 size_t ahi_ask_first(struct ahi *a, struct destination_item **items, size_t n,
     struct destination_result *ret);
 /* Does it show them? One study or many. */

@@ -223,14 +223,15 @@ part_page(struct page *p, const struct ahi_outcomes *o, bool last, size_t *again
 
 /* ---- by asking ----------------------------------------------------------- */
 
-/* Of a later version its presence proves nothing, unless a list says it, too. */
+/* Where there are several versions its presence proves nothing, unless a list says it,
+ * too. */
 static bool
 is_proven(const struct destination_item *item, const struct ahi_outcomes *o)
 {
 	const struct ahi_outcome *out = find_outcome(o, item->in.id);
 	unsigned failed = AHI_CUSTOMER_ERROR | AHI_SERVER_ERROR;
 
-	return item->in.version == 1 ||
+	return (item->in.version == 1 && !item->in.later) ||
 	    (out != NULL && out->listed != 0 && (out->listed & failed) == 0);
 }
 

@@ -37,7 +37,7 @@ ahi_query(struct ahi *a, struct destination_look *looks, size_t n,
 static bool
 is_to_be_asked(const struct spool_instance *in)
 {
-	return in->check && in->version == 1;
+	return in->check && in->version == 1 && !in->later;
 }
 
 size_t

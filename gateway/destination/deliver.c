@@ -288,11 +288,11 @@ send_items(struct sending *q, const char *method, struct destination_item **item
 
 /* ---- reading back -------------------------------------------------------- */
 
-/* Of a later version its presence proves nothing. */
+/* Where there are several versions its presence proves nothing. */
 void
 stow_settle_transcoded(struct destination_item *item)
 {
-	if (item->in.version == 1)
+	if (item->in.version == 1 && !item->in.later)
 		stow_settle(item, DESTINATION_OK, "%s", "");
 	else
 		stow_settle(item, DESTINATION_RETRY, "the cloud keeps it in another "

@@ -70,7 +70,7 @@ pacs_print_comment(const struct dicom_command *rsp, char dst[static 80])
 static void
 judge_duplicate(const struct pacs *p, struct destination_item *item)
 {
-	if (item->in.check && item->in.version == 1) {
+	if (item->in.check && item->in.version == 1 && !item->in.later) {
 		pacs_settle(item, DESTINATION_WARNED, "%s already has an object "
 		    "under this UID (0111H), as we have sent it before",
 		    p->o->ae_title);

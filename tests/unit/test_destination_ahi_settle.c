@@ -17,7 +17,7 @@
 
 /* ---- around it ----------------------------------------------------------- */
 
-static struct { unsigned version; bool settled; enum destination_verdict v;
+static struct { unsigned version; bool later, settled; enum destination_verdict v;
 	char reason[200], remote[80]; } known[MANY + 1];	/* by id */
 static size_t n_known, asked;
 static enum destination_presence shown;
@@ -49,6 +49,7 @@ spool_job_sent(struct spool *sp, uint64_t id, uint64_t after, size_t limit,
 		if (known[in.id].settled)
 			continue;
 		in.version = known[in.id].version;
+		in.later = known[in.id].later;
 		(void)snprintf(in.sop_instance, sizeof(in.sop_instance), "1.2.%u",
 		    (unsigned)in.id);
 		(void)fn(arg, &in);
@@ -262,19 +263,22 @@ test_doubts_are_asked(void **state)
 }
 
 static void
-test_03_presence_proves_no_later_version(void **state)
+test_03_presence_proves_none_of_several_versions(void **state)
 {
 	struct ahi_left left;
 
 	(void)state;
-	known[1].version = 2;
 	shown = DESTINATION_THERE;
-	settle_one(0, true, false, &left);
-	assert_int_equal(known[1].v, DESTINATION_RETRY);
-	settle_one(AHI_SUCCESS | AHI_TWICE, true, false, &left);
-	assert_int_equal(known[1].v, DESTINATION_OK);
-	settle_one(AHI_SUCCESS | AHI_CUSTOMER_ERROR, true, false, &left);
-	assert_int_equal(known[1].v, DESTINATION_RETRY);
+	for (unsigned version = 1; version <= 2; version++) {
+		known[1].version = version;
+		known[1].later = version == 1;
+		settle_one(0, true, false, &left);
+		assert_int_equal(known[1].v, DESTINATION_RETRY);
+		settle_one(AHI_SUCCESS | AHI_TWICE, true, false, &left);
+		assert_int_equal(known[1].v, DESTINATION_OK);
+		settle_one(AHI_SUCCESS | AHI_CUSTOMER_ERROR, true, false, &left);
+		assert_int_equal(known[1].v, DESTINATION_RETRY);
+	}
 }
 
 static void
@@ -410,7 +414,7 @@ main(void)
 		cmocka_unit_test_setup(test_table, setup),
 		cmocka_unit_test_setup(test_service_failed, setup),
 		cmocka_unit_test_setup(test_doubts_are_asked, setup),
-		cmocka_unit_test_setup(test_03_presence_proves_no_later_version, setup),
+		cmocka_unit_test_setup(test_03_presence_proves_none_of_several_versions, setup),
 		cmocka_unit_test_setup(test_many, setup),
 		cmocka_unit_test_setup(test_uris, setup),
 		cmocka_unit_test_setup(test_file_names, setup),
