@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "gateway/base/clock.h"
@@ -114,10 +115,29 @@ start(struct ahi_tending *t, struct ahi_job *j)
 	}
 }
 
+/* What somebody let go of since its file was put is not imported any more. */
+static bool
+recount(struct ahi_tending *t, struct ahi_job *j)
+{
+	struct ahi_outcomes sent = { .n = 0 };
+	unsigned before = j->n_files;
+
+	if (ahi_collect_sent(t->a, j, &sent) < 0) {
+		ahi_come_again(t, j, RETRY_MOST_MS);
+		return false;
+	}
+	free(sent.v);
+	LOCK_SCOPE(&t->a->mu);
+	j->dirty = j->dirty || sent.n < before;
+	return true;
+}
+
 void
 ahi_step_start(struct ahi_tending *t, struct ahi_job *j)
 {
 	if (!may_start(t, j))
+		return;
+	if (j->phase == AHI_CLOSED && !recount(t, j))
 		return;
 	if (j->dirty && !ahi_tidy(t, j))
 		return;
