@@ -219,14 +219,15 @@ write_delivery(struct index *ix, const struct change *c)
 	    " remote) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
 	    " ON CONFLICT (instance, destination) DO UPDATE SET"
 	    " state = ?4, since_ms = ?5, must_check = ?6, replacing = ?7,"
-	    " again = 0, actor = ?9, job = ?10, remote = coalesce(?11, remote),"
+	    " again = 0, actor = ?9, job = ?10,"
+	    " remote = coalesce(?11, CASE WHEN NOT ?13 THEN remote END),"
 	    " reason = coalesce(?8, CASE WHEN ?12 THEN reason END)",
 	    SQL_INT(c->s.id), SQL_INT(c->destination), SQL_INT(c->s.study),
 	    SQL_INT(c->to), SQL_INT(c->wall_ms),
 	    SQL_INT(c->check && !confirmed),
 	    SQL_INT(c->replacing && !confirmed), SQL_TEXT(c->note),
 	    SQL_TEXT(c->actor), job_or_null(c), SQL_TEXT(c->remote),
-	    SQL_INT(accepted));
+	    SQL_INT(accepted), SQL_INT(c->to == SPOOL_REFUSED));
 }
 
 /* How far it has come is of no use once it is there, or nobody wants it. */

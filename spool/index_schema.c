@@ -27,8 +27,9 @@
  * destination. delivery.again: the same bytes came once more, and if routing
  * names this destination, it is owed again. delivery.job is set while it is sent,
  * and only then, and names a row of job. delivery.remote stays, whatever becomes
- * of it. A note is of a delivery that is owed. The record on the disk alone keeps
- * the boot clock of an arrival: silence is counted anew after a start.
+ * of it, but for a refusal that names none: there is nothing to accept (rule 5). A
+ * note is of a delivery that is owed. The record on the disk alone keeps the boot
+ * clock of an arrival: silence is counted anew after a start.
  *
  * Foreign keys are not declared: the one writer keeps them, on the hot path each
  * would cost one more search, and the tests recount everything.

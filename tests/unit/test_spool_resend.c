@@ -81,6 +81,27 @@ an_accepted_one_may_be_sent_again(void **state)
 	assert_string_equal(row_of(b, id, "cloud").remote, "imageset/9");
 }
 
+/* That it was there once does not make a refusal acceptable. */
+static void
+rule_5_a_refusal_without_a_place_is_not_accepted(void **state)
+{
+	struct box *b = *state;
+	uint64_t id = owe(b, "1.2.1", "1.2.1.1");
+
+	settle_with(b, id, SPOOL_REFUSED, 0, "imageset/1");
+	assert_int_equal(command_to(b, SPOOL_RETRY, study_of(b, "1.2.1"), NULL,
+	    NULL), 1);
+	assert_string_equal(row_of(b, id, "cloud").remote, "imageset/1");
+	settle_with(b, id, SPOOL_REFUSED, 0, NULL);
+	for (unsigned round = 0; round < 2; round++) {
+		assert_string_equal(row_of(b, id, "cloud").remote, "");
+		assert_int_equal(command_to(b, SPOOL_ACCEPT, study_of(b, "1.2.1"),
+		    NULL, NULL), 0);
+		assert_string_equal(states(b, "1.2.1", "cloud"), "r");
+		lose_index(b);
+	}
+}
+
 /* ---- to where it never was ---- */
 
 static void
@@ -228,6 +249,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(rule_5_an_operator_accepts_what_is_there),
 		T(an_accepted_one_may_be_sent_again),
+		T(rule_5_a_refusal_without_a_place_is_not_accepted),
 		T(rule_8_a_study_goes_where_it_never_went),
 		T(what_is_unrouted_is_routed_by_it),
 		T(what_was_let_go_goes_there_and_what_is_purged_does_not),
