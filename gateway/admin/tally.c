@@ -43,6 +43,7 @@ collect_entry(void *arg, const struct spool_instance *in)
 	e = &l->v[l->n++];
 	e->id = in->id;
 	e->version = in->version;
+	e->pending = !in->routed && !in->unrouted;
 	(void)snprintf(e->uid, sizeof(e->uid), "%s", in->sop_instance);
 	return 0;
 }
@@ -216,6 +217,7 @@ sort_delivery(struct tally *t, const struct tally_entry *e)
 		t->counts->let_go++;
 		break;
 	default:
+		t->counts->waiting += e->pending;
 		break;
 	}
 	return 0;

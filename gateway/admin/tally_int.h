@@ -7,6 +7,7 @@
 struct tally_entry {
 	uint64_t id;
 	unsigned version;
+	bool	 pending;	/* not routed yet: it may go anywhere */
 	char	 uid[DICOM_UID_MAX + 1];
 };
 struct tally_entries {		/* of a study, by UID, the latest version first */
