@@ -353,7 +353,7 @@ hash_all(struct instance_file *f, uint64_t part)
 int
 instance_file_prepare(struct instance_file *f, uint64_t part)
 {
-	assert(part == 0 || f->length / part < PARTS_MAX);
+	assert(part == 0 || (f->length + part - 1) / part <= PARTS_MAX);
 	if (f->error != 0)
 		return f->error;
 	if (f->known && (part == 0 || part == f->part))
