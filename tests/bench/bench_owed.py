@@ -17,7 +17,7 @@ import gateway
 import part10
 import peers
 from checks import wait_for
-from dicomraw import EXPLICIT_LE, Association, Context
+from dicomraw import EXPLICIT_LE, Association, Context, Refused
 
 WAITING = ("down", "held", "closed")
 PER_STUDY, PEERS = 20, 20
@@ -49,11 +49,14 @@ class Fresh:
         made = self.data.replace(self.old, uid.encode())
         at = made.index(b"\x20\x00\x0d\x00UI")
         made = made[:at + 8] + study.encode() + made[at + 8 + 44:]
-        with Association(port, [Context(self.sop_class, [EXPLICIT_LE])],
-                         calling="NEW", called="CAUSEWAY") as a:
-            if a.store(self.sop_class, uid, made).status != 0:
-                raise AssertionError("it was not stored")
-            return time.monotonic()
+        try:
+            with Association(port, [Context(self.sop_class, [EXPLICIT_LE])],
+                             calling="NEW", called="CAUSEWAY") as a:
+                if a.store(self.sop_class, uid, made).status != 0:
+                    raise AssertionError("it was not stored")
+                return time.monotonic()
+        except Refused as why:
+            raise AssertionError("the association was refused: %s" % why)
 
 
 def scheduler_seconds(pid):
@@ -118,6 +121,9 @@ def watch(b, sink, count, arrivals):
             fresh = Fresh(b.files[0])
             arrive(gw, sink, fresh)	# the first has a connection to open
             runs = [arrive(gw, sink, fresh) for _ in range(arrivals)]
+        except AssertionError as why:
+            raise RuntimeError("%s; at the end it said\n%s" % (
+                why, gw.log()[-2000:])) from None
         finally:
             peak.stop()
     return {"waiting": count, "ready_s": ready, "rss_anon_kib": peak.peak,
