@@ -93,6 +93,18 @@ refuse_now(struct lane *l, uint64_t id, const char *reason)
 		    LOG_STR("destination", l->name), LOG_STR("reason", reason));
 }
 
+/* Rule 3. The spool gives out no later version while an earlier is owed; but the
+ * earlier may be let go of while the spool is being read. */
+static bool
+holds_other_version(const struct request *rq, const struct spool_instance *in)
+{
+	for (size_t i = 0; in->version > 1 && i < rq->n; i++) {
+		if (strcmp(rq->item[i].in.sop_instance, in->sop_instance) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* 0 taken or passed over, 1 the request is full. */
 static int
 take_instance(void *arg, const struct spool_instance *in)
@@ -105,7 +117,8 @@ take_instance(void *arg, const struct spool_instance *in)
 		c->job->cursor = in->id;
 		return 0;
 	}
-	if (rq->n > 0 && (rq->n == c->room || rq->bytes + in->length > c->budget)) {
+	if (rq->n > 0 && (rq->n == c->room || rq->bytes + in->length > c->budget ||
+		holds_other_version(rq, in))) {
 		c->full = true;
 		return 1;
 	}
