@@ -60,9 +60,24 @@ find_row(struct table *t, const char *calling, const char *destination)
 	return r;
 }
 
+/* What is known of it from the studies before. */
+static void
+begin_counts(const struct table *t, const char *destination, struct tally_counts *c)
+{
+	for (size_t i = 0; i < t->n && !c->down; i++) {
+		const struct row *r = &t->v[i];
+
+		if (!r->counts.down || strcmp(r->destination, destination) != 0)
+			continue;
+		c->down = true;
+		memcpy(c->reason, r->counts.reason, sizeof(c->reason));
+	}
+}
+
 static void
 add_counts(struct tally_counts *to, const struct tally_counts *c)
 {
+	to->down = to->down || c->down;
 	to->expected += c->expected;
 	to->found += c->found;
 	to->different += c->different;
@@ -110,8 +125,10 @@ count_at(struct table *t, const struct named_study *s, const char *destination,
 {
 	struct tally_counts c = { 0 };
 	struct row *row;
-	int r = tally_study(t->errand, destination, l, false, &c, NULL);
+	int r;
 
+	begin_counts(t, destination, &c);
+	r = tally_study(t->errand, destination, l, false, &c, NULL);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	if (c.expected + c.waiting + c.refused + c.let_go == 0)

@@ -147,14 +147,11 @@ count_look(struct tally *t, const struct destination_look *l)
 }
 
 static void
-ask(struct tally *t)
+ask_destination(struct tally *t)
 {
 	struct destination_result result;
-	int r;
+	int r = destination_verify(t->dest, t->looks, t->n, t->bytes, &result);
 
-	if (t->n == 0)
-		return;
-	r = destination_verify(t->dest, t->looks, t->n, t->bytes, &result);
 	if (r == -ENOTSUP)
 		(void)snprintf(t->counts->reason, sizeof(t->counts->reason),
 		    "a destination of type %s cannot be asked what it holds",
@@ -162,6 +159,17 @@ ask(struct tally *t)
 	else if (result.health != DESTINATION_UP)
 		(void)snprintf(t->counts->reason, sizeof(t->counts->reason), "%s",
 		    result.reason);
+	t->counts->down = r == 0 && result.health == DESTINATION_DOWN;
+}
+
+/* Once is enough for one that is down: a connection takes its time to fail. */
+static void
+ask(struct tally *t)
+{
+	if (t->n == 0)
+		return;
+	if (!t->counts->down)
+		ask_destination(t);
 	for (size_t i = 0; i < t->n; i++)
 		count_look(t, &t->looks[i]);
 	t->n = 0;
