@@ -4,6 +4,8 @@
 #include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -16,9 +18,18 @@
 #define CONTEXTS 128
 
 static int accepted;		/* what assoc_accept() said last */
-static unsigned answer_after_ms;
+/* Where the peer is to leave between request and answer, each waits for the other. */
+static bool leaves;
+static atomic_bool asked, left;
 
-/* Accepts everything, perhaps late, and reads until the peer has had enough. */
+static void
+await(atomic_bool *flag)
+{
+	for (int i = 0; i < 5000 && !*flag; i++)
+		rig_pause(1);
+}
+
+/* Accepts everything, and reads until the peer has had enough. */
 static void
 serve(void *arg, struct assoc *a)
 {
@@ -28,7 +39,9 @@ serve(void *arg, struct assoc *a)
 	int r;
 
 	(void)arg;
-	rig_pause(answer_after_ms);
+	asked = true;
+	if (leaves)
+		await(&left);
 	for (unsigned i = 0; i < rq->n_contexts; i++)
 		answers[i].syntax = rq->contexts[i].syntaxes[0];
 	r = assoc_accept(a, answers);
@@ -102,11 +115,13 @@ go_at_once(struct rig *r)
 	struct buf b = BUF_INIT(1 << 20);
 	int fd = client_connect(r->port);
 
+	asked = left = false;
 	put_large_request(&b, NULL, 0);
 	assert_true(client_send_buf(fd, &b));
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &cut, sizeof(cut));
-	rig_pause(2);
+	await(&asked);
 	(void)close(fd);
+	left = true;
 	assert_true(rig_wait_running(r, 0));
 	assert_true(accepted < 0);
 }
@@ -118,7 +133,7 @@ test_answers_that_cannot_be_sent_leave_nothing(void **state)
 	size_t heap;
 
 	(void)state;
-	answer_after_ms = 20;
+	leaves = true;
 	rig_start(&r, NULL, NULL, serve, NULL);
 	for (unsigned i = 0; i < 10; i++)
 		go_at_once(&r);
@@ -127,7 +142,7 @@ test_answers_that_cannot_be_sent_leave_nothing(void **state)
 		go_at_once(&r);
 	assert_true(mallinfo2().uordblks <= heap + 32 * 1024);
 	rig_stop(&r);
-	answer_after_ms = 0;
+	leaves = false;
 }
 
 /* Refused ones that do not go hold the places of their own address, no more. */
