@@ -24,7 +24,9 @@ class Skip(Exception):
 
 
 def say(line):
-    print(line, flush=True)
+    """In one piece, whoever else says something."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 @contextlib.contextmanager
