@@ -29,7 +29,7 @@ add_uploader(void *arg, const struct upload_destination *d)
 {
 	struct listing *l = arg;
 	json_t *o = json_pack("{s:o, s:o, s:b, s:s, s:o, s:o, s:o, s:o, s:I, s:o,"
-	    " s:o, s:o, s:o}",
+	    " s:o, s:o, s:o, s:o}",
 	    "name", admin_json_text(d->name), "type", admin_json_text(d->type),
 	    "configured", 1, "state", upload_state_name(d->state),
 	    "reason", admin_json_text(d->reason), "since", admin_json_time(d->since_ms),
@@ -39,7 +39,7 @@ add_uploader(void *arg, const struct upload_destination *d)
 	    "bytes_per_second", admin_json_u64(d->bytes_per_second),
 	    "delivered_since_start", admin_json_u64(d->delivered),
 	    "failures_since_start", admin_json_u64(d->failures),
-	    "jobs", admin_json_text(d->jobs));
+	    "jobs", admin_json_text(d->jobs), "alarm", admin_json_text(d->alarm));
 
 	if (json_array_append_new(l->list, o) < 0)
 		l->error = -ENOMEM;

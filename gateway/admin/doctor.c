@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "gateway/admin/admin_int.h"
 #include "gateway/base/cleanup.h"
 #include "gateway/destination/destination.h"
+#include "gateway/http/http.h"
 
 #define CERTIFICATE_DAYS 30
 #define SYNCHRONIZED	 "/run/systemd/timesync/synchronized"
@@ -104,8 +106,11 @@ look_at_clock(struct visit *v)
 	/* Where that call is not allowed systemd-timesyncd's mark tells, too. */
 	bool synchronized = state < 0 ? access(SYNCHRONIZED, F_OK) == 0 :
 	    state != TIME_ERROR && (t.status & STA_UNSYNC) == 0;
+	char fault[400];
 
-	if (synchronized)
+	if (http_clock_fault(fault, sizeof(fault)))
+		add(v, "clock", FAIL, fault);
+	else if (synchronized)
 		add(v, "clock", GOOD, "synchronised");
 	else
 		add(v, "clock", WARN, "it is not seen to be synchronised: clouds "
@@ -159,12 +164,44 @@ add_config_warning(void *arg, const char *text)
 	add(arg, "configuration", WARN, text);
 }
 
+/* What the uploader met: a probe stores nothing, so it does not see all of it. */
+struct met { const char *name; char *text; };
+
+static int
+copy_met(void *arg, const struct upload_destination *d)
+{
+	struct met *m = arg;
+	const char *reason = d->state != UPLOAD_DOWN ? "" : d->reason;
+
+	if (strcmp(d->name, m->name) != 0 || m->text != NULL ||
+	    (reason[0] == '\0' && d->alarm[0] == '\0'))
+		return 0;
+	m->text = xasprintf("it answers, but %s%s%s", reason,
+	    reason[0] != '\0' && d->alarm[0] != '\0' ? "; " : "", d->alarm);
+	return 0;
+}
+
+static void
+judge_answering(struct visit *v, struct upload *up, const char *name,
+    const char *what, const char *words)
+{
+	struct met m = { .name = name };
+
+	(void)upload_destinations(up, copy_met, &m);
+	if (m.text != NULL)
+		add(v, what, FAIL, m.text);
+	else
+		add(v, what, GOOD, words[0] != '\0' ? words :
+		    "it answers and lets us in");
+	free(m.text);
+}
+
 static void
 look_at_destination(struct visit *v, struct upload *up, const char *name)
 {
 	struct destination *d = upload_borrow(up, name);
 	struct destination_result r;
-	char what[64], text[400];
+	char what[64], text[500];
 
 	if (d == NULL)
 		return;
@@ -172,8 +209,7 @@ look_at_destination(struct visit *v, struct upload *up, const char *name)
 	upload_return(up, d);
 	(void)snprintf(what, sizeof(what), "destination %s", name);
 	if (r.health == DESTINATION_UP)
-		add(v, what, GOOD, r.reason[0] != '\0' ? r.reason :
-		    "it answers and lets us in");
+		judge_answering(v, up, name, what, r.reason);
 	else if (r.health == DESTINATION_BUSY)
 		add(v, what, WARN, r.reason);
 	else {

@@ -10,6 +10,7 @@
 #include "gateway/base/clock.h"
 #include "gateway/base/log.h"
 #include "gateway/base/metrics.h"
+#include "gateway/http/http.h"
 
 #define REFUSED_SHOWN 20
 #define DAY_MS	      86400000ll
@@ -110,13 +111,18 @@ warn_destination(json_t *list, const json_t *d)
 	const char *name = json_string_value(json_object_get(d, "name"));
 	const char *state = json_string_value(json_object_get(d, "state"));
 	const char *reason = json_string_value(json_object_get(d, "reason"));
+	const char *alarm = json_string_value(json_object_get(d, "alarm"));
 	json_int_t refused = json_integer_value(json_object_get(d, "refused"));
-	char text[480];
+	char text[800];
 
 	if (strcmp(state, upload_state_name(UPLOAD_DOWN)) == 0 ||
 	    strcmp(state, "unknown") == 0) {
 		(void)snprintf(text, sizeof(text), "destination %s: %s: %s", name,
 		    state, reason);
+		add_warning(list, text);
+	}
+	if (alarm != NULL && alarm[0] != '\0') {
+		(void)snprintf(text, sizeof(text), "destination %s: %s", name, alarm);
 		add_warning(list, text);
 	}
 	if (refused > 0) {
@@ -146,6 +152,8 @@ warnings_json(const struct admin *a, const struct config *cfg,
 	    "images were damaged on this disk; the log names them");
 	json_array_foreach(destinations, i, d)
 		warn_destination(list, d);
+	if (http_clock_fault(text, sizeof(text)))
+		add_warning(list, text);
 	if (admin_reconcile_warning(a, text, sizeof(text)))
 		add_warning(list, text);
 	return list;

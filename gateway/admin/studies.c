@@ -193,7 +193,7 @@ void
 admin_get_study(struct admin_call *c)
 {
 	struct admin *a = c->admin;
-	char uid[DICOM_UID_MAX + 1], why[512] = "";
+	char uid[DICOM_UID_MAX + 1], why[1500] = "";
 	json_t *study = NULL, *list;
 	uint64_t id;
 	int r;

@@ -22,7 +22,7 @@ struct tally_counts {
 	uint64_t found, different, missing, unknown;	/* of those */
 	uint64_t waiting, refused, let_go;	/* not confirmed */
 	bool	 down;		/* it is not asked (any more): it cannot be reached */
-	char	 reason[256];	/* why it could not be asked; "" */
+	char	 reason[400];	/* why it could not be asked; "" */
 };
 /* Adds to counts. problems (NULL: not wanted) gets what is not there. -ENOENT: there
  * is no such destination. */

@@ -122,7 +122,7 @@ receive(struct run *run)
 struct state {
 	const char *name;
 	int	    delivery;	/* enum spool_delivery, -1: no row */
-	char	    reason[512];
+	char	    reason[640];
 };
 
 static int
@@ -145,7 +145,9 @@ take_obstacle(void *arg, const struct upload_destination *d)
 
 	if (strcmp(d->name, s->name) != 0)
 		return 0;
-	if (d->state != UPLOAD_UP || d->reason[0] != '\0')
+	if (d->alarm[0] != '\0')
+		(void)snprintf(s->reason, sizeof(s->reason), "%s", d->alarm);
+	else if (d->state != UPLOAD_UP || d->reason[0] != '\0')
 		(void)snprintf(s->reason, sizeof(s->reason), "%s: %s",
 		    upload_state_name(d->state), d->reason);
 	return 1;
@@ -229,7 +231,7 @@ static void
 take_away(struct run *run, struct destination *d)
 {
 	struct destination_result result;
-	char text[400];
+	char text[640];
 	int r = destination_remove(d, &run->in, &result);
 
 	if (r == 0) {

@@ -36,6 +36,8 @@ note_destination(struct ctl_table *t, const json_t *d)
 	if (ctl_bool(d, "held"))
 		ctl_table_note(t, "held by an operator; causewayctl release "
 		    "--destination ends that");
+	if (ctl_str(d, "alarm")[0] != '\0')
+		ctl_table_note(t, ctl_str(d, "alarm"));
 	if (ctl_str(d, "jobs")[0] != '\0')
 		ctl_table_note(t, ctl_str(d, "jobs"));
 	if (ctl_str(d, "reason")[0] == '\0')

@@ -17,6 +17,7 @@
 #define CALL_MS	   60000
 #define PAGES_MAX  40		/* of ListDICOMImportJobs, newest first */
 #define THROTTLED_MS 2000
+#define GONE_ADVICE  "look at region and datastore_id"
 
 static void
 free_json(json_t **p)
@@ -214,9 +215,9 @@ judge(const struct http_reply *r, const char *what, const char *advice,
 		return set_unsure(ret, r);
 	said = judge_client_error(r, &e);
 	ret->health = DESTINATION_DOWN;
-	(void)snprintf(ret->reason, sizeof(ret->reason), "%s: %d %s: %.100s%s%s",
-	    what, r->status, e.name, e.message, e.message[0] != '\0' ? ": " : "",
-	    advice);
+	(void)snprintf(ret->reason, sizeof(ret->reason), e.message[0] != '\0' ?
+	    "%s: %d %s: %s (%s)" : "%s: %d %s: %s%s", what, r->status, e.name,
+	    said == AHI_GONE ? GONE_ADVICE : advice, e.message);
 	return said;
 }
 
@@ -413,8 +414,9 @@ ahi_probe_datastore(struct ahi *a, struct destination_result *ret)
 	const char *status;
 
 	call(a, "GET", path, NULL, &reply);
-	if (judge(&reply, "GetDatastore", "look at region and datastore_id, and "
-		"allow medical-imaging:GetDatastore on it", ret) != AHI_DONE)
+	if (judge(&reply, "GetDatastore", "allow medical-imaging:GetDatastore on "
+		"the data store, and look at region and datastore_id", ret) !=
+	    AHI_DONE)
 		return;
 	o = read_object(&reply);
 	status = json_string_value(json_object_get(json_object_get(o,

@@ -88,6 +88,13 @@ count_failure(struct ahi_tending *t, struct ahi_job *j)
 }
 
 static void
+set_failed(struct ahi *a, const char *why)
+{
+	LOCK_SCOPE(&a->mu);
+	(void)snprintf(a->failed, sizeof(a->failed), "%s", why);
+}
+
+static void
 free_outcomes(struct ahi_outcomes *o)
 {
 	free(o->v);
@@ -104,7 +111,10 @@ fail_whole(struct ahi_tending *t, struct ahi_job *j, const char *message)
 	count_failure(t, j);
 	t->ret->health = DESTINATION_FAILED;
 	(void)snprintf(t->ret->reason, sizeof(t->ret->reason),
-	    "import %s failed as a whole: %s", j->job, message);
+	    "import %s failed as a whole: %s; it is done again, and in smaller "
+	    "ones: if all fail, look at the rights of data_access_role", j->job,
+	    message);
+	set_failed(t->a, t->ret->reason);
 	(void)snprintf(why, sizeof(why), "its import failed: %s", message);
 	if (r == 0)
 		r = ahi_settle_owed(t, j, keep, o.n == 1, why);
@@ -123,6 +133,7 @@ complete(struct ahi_tending *t, struct ahi_job *j, const struct ahi_progress *p)
 
 	if (ahi_uri_parse(p->output, &j->results) < 0)
 		j->results = (struct ahi_uri){ .bucket = "" };
+	set_failed(a, "");
 	a->whole_failures = 0;
 	a->completed++;
 	j->ended_ms = t->now_ms;

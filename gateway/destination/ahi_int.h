@@ -104,6 +104,8 @@ struct ahi_job {
 	/* mu. */
 	uint64_t sent;			/* instances that wait for it */
 	bool	 dirty;			/* its prefix may hold files that nobody sent */
+	char	 trouble[400];		/* why it does not get on; "" */
+	bool	 alarming;		/* and somebody has to look after it */
 
 	/* Of tend() alone. */
 	int64_t	 due_ms;		/* monotonic; not before */
@@ -139,8 +141,9 @@ struct ahi {
 	bool		 recovered;	/* mu: the spool's jobs are in the list */
 	struct ahi_jobs	 jobs;		/* mu; in order of id */
 	unsigned	 batch_files;	/* mu: learned, at most opt->batch_files */
-	char		 fault[256];	/* mu: why nothing can be started; "" */
-	char		 litter[256];	/* mu: why files cannot be deleted; "" */
+	char		 fault[400];	/* mu: why nothing can be started; "" */
+	char		 failed[400];	/* mu: how the last import ended, if in vain; "" */
+	char		 litter[400];	/* mu: why files cannot be deleted; "" */
 	uint64_t	 bad_lines;	/* mu: of lists, since the start */
 
 	/* Of tend() alone. */
@@ -263,7 +266,7 @@ int  ahi_collect_sent(struct ahi *a, struct ahi_job *j, struct ahi_outcomes *ret
 
 void ahi_tend(void *self, destination_settle_fn *settle, void *arg,
     struct destination_result *ret, int64_t *ret_next_ms);
-void ahi_describe(void *self, struct buf *b);
+void ahi_describe(void *self, struct buf *words, struct buf *alarm);
 
 /* ---- ahi_stow.c: DICOMweb ------------------------------------------------ */
 

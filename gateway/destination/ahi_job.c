@@ -19,6 +19,7 @@
 
 #define URGENT_BATCH_MS	5000		/* with something of priority stat in it */
 #define ONLY_MS		(10 * 60 * 1000)
+#define ALARM_TRIES	3
 
 /* ---- waiting ------------------------------------------------------------- */
 
@@ -36,11 +37,27 @@ ahi_growing(int64_t base_ms, unsigned tries, int64_t most_ms)
 	return ms * 3 / 4 + ms * random / (2 * UINT16_MAX);
 }
 
+/* ret: of this step. It is shown until the job gets on. */
+static void
+note_trouble(struct ahi *a, struct ahi_job *j, const struct destination_result *ret)
+{
+	LOCK_SCOPE(&a->mu);
+	if (ret == NULL || ret->health == DESTINATION_UP) {
+		j->trouble[0] = '\0';
+	} else if (ret->health != DESTINATION_CANCELED) {
+		(void)snprintf(j->trouble, sizeof(j->trouble), "%s", ret->reason);
+		j->alarming = ret->health == DESTINATION_DOWN ||
+		    (ret->health == DESTINATION_FAILED && j->tries >= ALARM_TRIES);
+	}
+}
+
 void
 ahi_come_again(struct ahi_tending *t, struct ahi_job *j, int64_t most_ms)
 {
 	int64_t ms = ahi_growing((int64_t)t->a->opt->poll_interval_ms, j->tries,
 	    most_ms);
+
+	note_trouble(t->a, j, t->ret);
 
 	j->tries++;
 	if (t->ret->health == DESTINATION_BUSY && t->ret->retry_after_ms > ms)
@@ -51,6 +68,7 @@ ahi_come_again(struct ahi_tending *t, struct ahi_job *j, int64_t most_ms)
 void
 ahi_step_to(struct ahi_tending *t, struct ahi_job *j, enum ahi_phase phase)
 {
+	note_trouble(t->a, j, NULL);
 	LOCK_SCOPE(&t->a->mu);
 	j->phase = phase;
 	j->tries = 0;
@@ -64,6 +82,7 @@ ahi_enter(struct ahi_tending *t, struct ahi_job *j, enum ahi_phase phase)
 		ahi_come_again(t, j, RETRY_MOST_MS);
 		return false;
 	}
+	note_trouble(t->a, j, NULL);
 	j->due_ms = t->now_ms;
 	return true;
 }
@@ -178,7 +197,7 @@ step_open(struct ahi_tending *t, struct ahi_job *j)
 /* ---- tending ------------------------------------------------------------- */
 
 static void
-step(struct ahi_tending *t, struct ahi_job *j)
+do_step(struct ahi_tending *t, struct ahi_job *j)
 {
 	t->now_ms = clock_mono_ms();
 	switch (j->phase) {
@@ -201,6 +220,21 @@ step(struct ahi_tending *t, struct ahi_job *j)
 	case AHI_PHASES:
 		break;
 	}
+}
+
+/* The job may be gone after it. What others of this round met stays in ret. */
+static void
+step(struct ahi_tending *t, struct ahi_job *j)
+{
+	struct destination_result before = *t->ret;
+
+	t->ret->health = DESTINATION_UP;
+	t->ret->reason[0] = '\0';
+	do_step(t, j);
+	if (t->ret->health != DESTINATION_UP)
+		return;
+	before.bytes = t->ret->bytes;
+	*t->ret = before;
 }
 
 /* When it wants to be looked at. Under mu. */

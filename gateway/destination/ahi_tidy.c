@@ -152,9 +152,10 @@ ahi_clean(struct ahi_tending *t, struct ahi_job *j)
 /* ---- what people see ----------------------------------------------------- */
 
 struct summary {
-	unsigned running, cleaning;
+	unsigned running, ended, cleaning;
 	uint64_t sent;
 	const struct ahi_job *oldest;	/* that runs */
+	const char *waits, *trouble;	/* of one that does not get on; NULL */
 };
 
 static void
@@ -164,9 +165,15 @@ sum_up(const struct ahi *a, struct summary *s)
 
 	TAILQ_FOREACH(j, &a->jobs, link) {
 		s->sent += j->sent;
+		if (j->trouble[0] != '\0' && j->alarming)
+			s->trouble = j->trouble;
+		else if (j->trouble[0] != '\0')
+			s->waits = j->trouble;
 		if (j->phase == AHI_CLEANING)
 			s->cleaning++;
-		if (j->phase != AHI_RUNNING && j->phase != AHI_RESULTS)
+		if (j->phase == AHI_RESULTS)
+			s->ended++;
+		if (j->phase != AHI_RUNNING)
 			continue;
 		s->running++;
 		if (s->oldest == NULL || j->since_ms < s->oldest->since_ms)
@@ -196,49 +203,74 @@ add_time(struct buf *b, int64_t wall_ms)
 }
 
 static void
-describe_running(const struct ahi *a, const struct summary *s, struct buf *b)
+describe_running(const struct summary *s, struct buf *b)
 {
 	add_part(b, "");
 	(void)buf_printf(b, "%u import%s run%s, the oldest since ", s->running,
 	    s->running == 1 ? "" : "s", s->running == 1 ? "s" : "");
 	add_time(b, s->oldest->since_ms);
-	if (clock_wall_ms() - s->oldest->since_ms <
-	    (int64_t)a->opt->job_patience_ms)
-		return;
-	add_part(b, "");
-	(void)buf_printf(b, "WARNING: import %s does not end: look at it in the "
-	    "console of HealthImaging, or ask AWS", s->oldest->job);
+}
+
+static void
+describe_work(const struct ahi *a, const struct summary *s, struct buf *b)
+{
+	if (s->running > 0)
+		describe_running(s, b);
+	if (s->ended > 0) {
+		add_part(b, "");
+		(void)buf_printf(b, "%u import%s ended, and %s lists are read or "
+		    "waited for", s->ended, s->ended == 1 ? " has" : "s have",
+		    s->ended == 1 ? "its" : "their");
+	}
+	if (s->sent > 0) {
+		add_part(b, "");
+		(void)buf_printf(b, "%" PRIu64 " image%s for %s confirmation", s->sent,
+		    s->sent == 1 ? " waits" : "s wait", s->sent == 1 ? "its" : "their");
+	}
+	if (a->batch_files < a->opt->batch_files) {
+		add_part(b, "");
+		(void)buf_printf(b, "as imports failed, no more than %u file%s into "
+		    "one", a->batch_files, a->batch_files == 1 ? " goes" : "s go");
+	}
+	if (s->waits != NULL)
+		add_part(b, s->waits);
+	if (a->bad_lines > 0) {
+		add_part(b, "");
+		(void)buf_printf(b, "%" PRIu64 " line%s of results could not be read",
+		    a->bad_lines, a->bad_lines == 1 ? "" : "s");
+	}
+}
+
+static bool
+is_overdue(const struct ahi *a, const struct ahi_job *j)
+{
+	return j != NULL && clock_wall_ms() - j->since_ms >=
+	    (int64_t)a->opt->job_patience_ms;
 }
 
 void
-ahi_describe(void *self, struct buf *b)
+ahi_describe(void *self, struct buf *words, struct buf *alarm)
 {
 	struct ahi *a = self;
 	struct summary s = { .running = 0 };
 
 	LOCK_SCOPE(&a->mu);
 	sum_up(a, &s);
-	if (s.running > 0)
-		describe_running(a, &s, b);
-	if (s.sent > 0) {
-		add_part(b, "");
-		(void)buf_printf(b, "%" PRIu64 " image%s for %s confirmation", s.sent,
-		    s.sent == 1 ? " waits" : "s wait", s.sent == 1 ? "its" : "their");
-	}
-	if (a->batch_files < a->opt->batch_files) {
-		add_part(b, "");
-		(void)buf_printf(b, "imports failed, so at most %u file%s go into one",
-		    a->batch_files, a->batch_files == 1 ? "" : "s");
-	}
+	describe_work(a, &s, words);
 	if (a->fault[0] != '\0')
-		add_part(b, a->fault);
-	if (s.cleaning > 0 && a->litter[0] != '\0') {
-		add_part(b, "WARNING: imported files cannot be deleted: ");
-		(void)buf_add_str(b, a->litter);
+		add_part(alarm, a->fault);
+	if (a->failed[0] != '\0')
+		add_part(alarm, a->failed);
+	if (s.trouble != NULL && strcmp(s.trouble, a->fault) != 0 &&
+	    strcmp(s.trouble, a->failed) != 0)
+		add_part(alarm, s.trouble);
+	if (is_overdue(a, s.oldest)) {
+		add_part(alarm, "");
+		(void)buf_printf(alarm, "import %s does not end: look at it in the "
+		    "console of HealthImaging, or ask AWS", s.oldest->job);
 	}
-	if (a->bad_lines > 0) {
-		add_part(b, "");
-		(void)buf_printf(b, "%" PRIu64 " line%s of results could not be read",
-		    a->bad_lines, a->bad_lines == 1 ? "" : "s");
+	if (s.cleaning > 0 && a->litter[0] != '\0') {
+		add_part(alarm, "imported files cannot be deleted: ");
+		(void)buf_add_str(alarm, a->litter);
 	}
 }

@@ -178,10 +178,10 @@ destination_tend(struct destination *d, destination_settle_fn *settle, void *arg
 }
 
 void
-destination_describe(struct destination *d, struct buf *b)
+destination_describe(struct destination *d, struct buf *words, struct buf *alarm)
 {
 	if (d->kind->describe != NULL)
-		d->kind->describe(d->self, b);
+		d->kind->describe(d->self, words, alarm);
 }
 
 struct rate *

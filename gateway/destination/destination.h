@@ -69,7 +69,7 @@ struct destination_result {
 	int64_t	 retry_after_ms;	/* -1: none */
 	uint64_t bytes;			/* moved */
 	int64_t	 elapsed_ms;
-	char	 reason[256];		/* for people; "" when UP */
+	char	 reason[400];		/* for people; "" when UP */
 };
 
 struct destination_limits {
@@ -127,8 +127,10 @@ typedef int destination_settle_fn(void *arg, uint64_t job,
  * is owed again. result: as it found the destination. */
 void destination_tend(struct destination *d, destination_settle_fn *settle,
     void *arg, struct destination_result *ret, int64_t *ret_next_ms);
-/* "2 imports run, the oldest since 10:04": for status; "" nothing to say. */
-void destination_describe(struct destination *d, struct buf *b);
+/* "2 imports run, the oldest since 10:04", for status; and what of it somebody has to
+ * look after. Both stay empty when there is nothing to say. */
+void destination_describe(struct destination *d, struct buf *words,
+    struct buf *alarm);
 /* Of all its connections together. */
 struct rate *destination_rate(struct destination *d);
 
@@ -169,7 +171,7 @@ struct destination_kind {
 	     struct destination_result *ret);
 	void (*tend)(void *self, destination_settle_fn *settle, void *arg,
 	     struct destination_result *ret, int64_t *ret_next_ms);
-	void (*describe)(void *self, struct buf *b);
+	void (*describe)(void *self, struct buf *words, struct buf *alarm);
 };
 const struct destination_kind *const *destination_kinds(void);	/* NULL-ended */
 

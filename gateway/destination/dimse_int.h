@@ -195,6 +195,6 @@ bool pacs_hand_to_verify(const char *destination,
 
 void pacs_tend(void *self, destination_settle_fn *settle, void *arg,
     struct destination_result *ret, int64_t *ret_next_ms);
-void pacs_describe(void *self, struct buf *b);
+void pacs_describe(void *self, struct buf *words, struct buf *alarm);
 
 #endif

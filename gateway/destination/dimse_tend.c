@@ -270,7 +270,7 @@ count_job(void *arg, const struct spool_job *job)
 }
 
 void
-pacs_describe(void *self, struct buf *b)
+pacs_describe(void *self, struct buf *words, struct buf *alarm)
 {
 	const struct pacs *p = self;
 	struct summary s = { .instances = 0 };
@@ -278,14 +278,16 @@ pacs_describe(void *self, struct buf *b)
 
 	if (spool_jobs(p->spool, p->name, count_job, &s) < 0 || s.oldest_ms == 0)
 		return;
-	(void)buf_printf(b, "storage commitment of %llu instances is awaited, of "
+	(void)buf_printf(words, "storage commitment of %llu instance%s is awaited, of "
 	    "the oldest since %s", (unsigned long long)s.instances,
+	    s.instances == 1 ? "" : "s",
 	    clock_format(s.oldest_ms, since, sizeof(since)));
 	if (s.why[0] != '\0')
-		(void)buf_printf(b, "; %s said of some: %s", p->o->ae_title, s.why);
+		(void)buf_printf(words, "; %s said of some: %s", p->o->ae_title,
+		    s.why);
 	else if (clock_wall_ms() - s.oldest_ms >
 	    (int64_t)p->o->commitment_within_ms)
-		(void)buf_printf(b, ": does %s know where %s listens, to report to "
-		    "it? (or say `commitment: never`)", p->o->ae_title,
-		    p->o->calling);
+		(void)buf_printf(alarm, "no report of storage commitment: does %s "
+		    "know where %s listens, to report to it? (or say "
+		    "`commitment: never`)", p->o->ae_title, p->o->calling);
 }

@@ -79,7 +79,7 @@ struct s3_answer {
 	enum destination_health health;	/* of S3_FAILED */
 	int64_t	retry_after_ms;
 	bool	again;		/* once more at once may help */
-	char	why[256];	/* of S3_FAILED and S3_REFUSED */
+	char	why[400];	/* of S3_FAILED and S3_REFUSED */
 };
 void s3_answer_free(struct s3_answer *a);
 

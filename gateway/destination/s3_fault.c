@@ -19,7 +19,8 @@
 #define REFUSE S3_REFUSED, DESTINATION_UP, false
 
 #define WAIT_WORDS   "it asks for fewer requests"
-#define BROKEN_WORDS "it failed inside"
+#define BROKEN_WORDS "it failed inside; that passes, and it is tried again"
+#define NO_BUCKET_WORDS "there is no such bucket: create it, or correct its name"
 #define LOST_WORDS   "not all of it arrived, or not as it was sent"
 #define REGION_WORDS "the bucket is in another region"
 #define KEY_WORDS    "the object's name is longer than 1024 bytes: shorten `key` " \
@@ -78,7 +79,7 @@ static const struct meaning meanings[] = {
 	{ "AllAccessDisabled", DOWN, "the account or the bucket is disabled" },
 	{ "AccountProblem", DOWN, "the AWS account has a problem: ask its owner" },
 	{ "NotSignedUp", DOWN, "the AWS account is not signed up for S3" },
-	{ "NoSuchBucket", DOWN, "there is no such bucket" },
+	{ "NoSuchBucket", DOWN, NO_BUCKET_WORDS },
 	{ "InvalidBucketName", DOWN, "no bucket can have this name" },
 	{ "InvalidBucketOwnerAWSAccountID", DOWN,
 	    "expected_bucket_owner must be the 12 digits of an account" },
@@ -123,8 +124,7 @@ static const struct meaning statuses[] = {
 };
 
 static const struct meaning denied = { "AccessDenied", DOWN, "" };
-static const struct meaning no_bucket = { "NoSuchBucket", DOWN,
-	"there is no such bucket" };
+static const struct meaning no_bucket = { "NoSuchBucket", DOWN, NO_BUCKET_WORDS };
 static const struct meaning unknown = { "", FAILED, "it refuses the request" };
 
 /* ---- reading it ---------------------------------------------------------- */

@@ -146,6 +146,10 @@ int  http_call(struct http_client *c, const struct http_request *req,
  * status, with the next step, for status screens. */
 void http_explain(const struct http_reply *r, char *buf, size_t size);
 
+/* That this machine's clock is far from a server's, and what to do: from the answers
+ * of the last day, of all clients together. false: it is not. */
+bool http_clock_fault(char *buf, size_t size);
+
 /* ---- kinds of credential: one file and one line of the table each -------- */
 
 struct http_headers;	/* of the request about to leave */

@@ -60,6 +60,9 @@ explain_lane(struct explain *e, const struct lane *l)
 	switch (d->state) {
 	case UPLOAD_UP:
 		(void)buf_printf(e->out, "on its way to %s", l->name);
+		if (d->reason[0] != '\0')
+			(void)buf_printf(e->out, ", where something failed just now: "
+			    "%s", d->reason);
 		break;
 	case UPLOAD_HELD:
 		(void)buf_printf(e->out, "%s is held by an operator", l->name);
@@ -83,30 +86,48 @@ begin_clause(struct explain *e)
 		(void)buf_add_str(e->out, "; ");
 }
 
+/* mu is held. NULL: the configuration no longer has it. */
+static const struct lane *
+find_lane(const struct upload *u, const char *name)
+{
+	const struct lane *l;
+
+	TAILQ_FOREACH(l, &u->lanes, link) {
+		if (strcmp(l->name, name) == 0)
+			return l;
+	}
+	return NULL;
+}
+
+static void
+explain_sent(struct explain *e, const struct lane *l, const struct spool_progress *p)
+{
+	(void)buf_printf(e->out, "handed to %s, waiting for its confirmation "
+	    "(%" PRIu64 " image%s)", p->destination, p->sent, p->sent == 1 ? "" : "s");
+	if (l != NULL && l->shown.alarm[0] != '\0')
+		(void)buf_printf(e->out, ": %s", l->shown.alarm);
+}
+
 static int
 explain_progress(void *arg, const struct spool_progress *p)
 {
 	struct explain *e = arg;
-	struct lane *l;
+	const struct lane *l;
 
+	LOCK_SCOPE(&e->u->mu);
+	l = find_lane(e->u, p->destination);
 	if (p->sent > 0) {
 		begin_clause(e);
-		(void)buf_printf(e->out, "handed to %s, waiting for its confirmation "
-		    "(%" PRIu64 " image%s)", p->destination, p->sent,
-		    p->sent == 1 ? "" : "s");
+		explain_sent(e, l, p);
 	}
 	if (p->owed == p->sent)
 		return 0;
 	begin_clause(e);
-	LOCK_SCOPE(&e->u->mu);
-	TAILQ_FOREACH(l, &e->u->lanes, link) {
-		if (strcmp(l->name, p->destination) == 0) {
-			explain_lane(e, l);
-			return 0;
-		}
-	}
-	(void)buf_printf(e->out, "owed to %s, which the configuration no longer has",
-	    p->destination);
+	if (l != NULL)
+		explain_lane(e, l);
+	else
+		(void)buf_printf(e->out, "owed to %s, which the configuration no "
+		    "longer has", p->destination);
 	return 0;
 }
 

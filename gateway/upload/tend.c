@@ -80,35 +80,57 @@ settle_sent(void *arg, uint64_t job, struct destination_item *items, size_t n)
 /* ---- the thread ---- */
 
 static void
-show_jobs(struct lane *l, const struct destination_result *r)
+copy_text(char *to, size_t size, const struct buf *b)
 {
-	struct buf text = BUF_INIT(sizeof(l->shown.jobs) * 4);
+	(void)snprintf(to, size, "%s", b->len > 0 ? b->data : "");
+}
 
-	destination_describe(l->dest, &text);
-	if (r->health != DESTINATION_UP && r->health != DESTINATION_CANCELED &&
-	    (text.len == 0 || strstr(text.data, r->reason) == NULL))
-		(void)buf_printf(&text, "%s%s", text.len > 0 ? "; " : "", r->reason);
-	(void)pthread_mutex_lock(&l->up->mu);
-	(void)snprintf(l->shown.jobs, sizeof(l->shown.jobs), "%s",
-	    text.len > 0 ? text.data : "");
-	(void)pthread_mutex_unlock(&l->up->mu);
-	buf_free(&text);
+static bool
+has(const struct buf *b, const char *text)
+{
+	return b->len > 0 && strstr(b->data, text) != NULL;
 }
 
 static void
-log_health(struct lane *l, const struct destination_result *r, bool *failing)
+add_result(const struct destination_result *r, struct buf *words, struct buf *alarm)
 {
-	bool fails = r->health != DESTINATION_UP;
+	struct buf *b = r->health == DESTINATION_DOWN ? alarm : words;
 
-	if (r->health == DESTINATION_CANCELED || fails == *failing)
+	if (r->health == DESTINATION_UP || r->health == DESTINATION_CANCELED ||
+	    has(words, r->reason) || has(alarm, r->reason))
 		return;
-	*failing = fails;
-	if (fails)
-		log_warn("what was handed over cannot be looked after",
-		    LOG_STR("destination", l->name), LOG_STR("reason", r->reason));
+	(void)buf_printf(b, "%s%s", b->len > 0 ? "; " : "", r->reason);
+}
+
+static void
+log_alarm(struct lane *l, const struct buf *alarm, bool *alarmed)
+{
+	if ((alarm->len > 0) == *alarmed)
+		return;
+	*alarmed = alarm->len > 0;
+	if (*alarmed)
+		log_warn("what was handed over is not confirmed",
+		    LOG_STR("destination", l->name), LOG_STR("reason", alarm->data));
 	else
 		log_info("what was handed over is looked after again",
 		    LOG_STR("destination", l->name));
+}
+
+static void
+show_jobs(struct lane *l, const struct destination_result *r, bool *alarmed)
+{
+	struct buf words = BUF_INIT(4096), alarm = BUF_INIT(4096);
+
+	destination_describe(l->dest, &words, &alarm);
+	add_result(r, &words, &alarm);
+	if (r->health != DESTINATION_CANCELED)
+		log_alarm(l, &alarm, alarmed);
+	(void)pthread_mutex_lock(&l->up->mu);
+	copy_text(l->shown.jobs, sizeof(l->shown.jobs), &words);
+	copy_text(l->shown.alarm, sizeof(l->shown.alarm), &alarm);
+	(void)pthread_mutex_unlock(&l->up->mu);
+	buf_free(&words);
+	buf_free(&alarm);
 }
 
 static void *
@@ -116,7 +138,7 @@ tender_main(void *arg)
 {
 	struct lane *l = arg;
 	int64_t next = 0;	/* at once: jobs of before the start */
-	bool failing = false;
+	bool alarmed = false;
 
 	(void)pthread_setname_np(pthread_self(), "tender");
 	for (;;) {
@@ -130,8 +152,7 @@ tender_main(void *arg)
 		if (atomic_load(&l->tender.paused))
 			continue;
 		destination_tend(l->dest, settle_sent, l, &r, &next);
-		log_health(l, &r, &failing);
-		show_jobs(l, &r);
+		show_jobs(l, &r, &alarmed);
 		least = clock_mono_ms() + TEND_LEAST_MS;
 		next = next < least ? least : next;
 	}

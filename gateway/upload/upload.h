@@ -50,7 +50,7 @@ const char *upload_state_name(enum upload_state s);
 struct upload_destination {
 	const char *name, *type;
 	enum upload_state state;
-	char	 reason[256];		/* of not being up; "" */
+	char	 reason[400];		/* of not being up, or of the last failure; "" */
 	int64_t	 since_ms;		/* wall; of the state */
 	int64_t	 next_try_ms;		/* wall; 0: now, or when something is owed */
 	int64_t	 last_success_ms;	/* wall; 0: never since the start */
@@ -58,7 +58,8 @@ struct upload_destination {
 	uint64_t bytes_per_second;	/* measured, over all connections; 0: unknown */
 	uint64_t delivered, failures;	/* since the start */
 	uint64_t rate;			/* bytes/s it may have now; 0: no limit */
-	char	 jobs[200];		/* what it has yet to confirm, in words; "" */
+	char	 jobs[400];		/* what it has yet to confirm, in words; "" */
+	char	 alarm[600];		/* what of that somebody has to look after; "" */
 };
 typedef int upload_destination_fn(void *arg, const struct upload_destination *d);
 /* Valid during the callback only, which may not call the uploader. */

@@ -65,7 +65,7 @@ struct lane {
 	unsigned window;		/* jobs with work that a refresh takes of a peer */
 
 	enum upload_state state;	/* UP, DOWN or BUSY */
-	char	 reason[256];
+	char	 reason[400];
 	bool	 held;			/* by an operator */
 	bool	 closed;		/* by a window */
 	uint64_t limit;			/* bytes/s of all connections; 0: none */

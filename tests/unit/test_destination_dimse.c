@@ -732,6 +732,7 @@ test_commitment_that_comes_later(void **state)
 	struct dicom_commitment c = { .n = 0 };
 	struct dicom_reference r = { .sop_class = CT, .sop_instance = "1.2.3.1" };
 	struct buf text AUTO(buf_free) = BUF_INIT(1000);
+	struct buf alarm AUTO(buf_free) = BUF_INIT(1000);
 	int64_t begin_ms = clock_mono_ms();
 
 	(void)state;
@@ -742,8 +743,9 @@ test_commitment_that_comes_later(void **state)
 	assert_true(clock_mono_ms() - begin_ms >= 1000);	/* commitment_wait */
 	assert_int_equal(us.item[0].verdict, DESTINATION_SENT);
 	assert_int_equal(state_of(1), SPOOL_SENT);
-	destination_describe(us.d, &text);
-	assert_non_null(strstr(text.data, "of 1 instances is awaited"));
+	destination_describe(us.d, &text, &alarm);
+	assert_non_null(strstr(text.data, "of 1 instance is awaited"));
+	assert_int_equal(alarm.len, 0);
 	assert_true(tend() > clock_mono_ms() + 60000);
 	assert_int_equal(pacs.asked, 1);
 	memcpy(c.transaction, pacs.transaction, sizeof(c.transaction));

@@ -239,7 +239,8 @@ jobs_that_cannot_be_looked_after_block_nothing(void **state)
 
 	TELL(tend_health, DESTINATION_DOWN);
 	upload_nudge(s->up, NULL);
-	AWAIT(strcmp(shown(s).jobs, "0 imports run; no jobs today") == 0);
+	AWAIT(strcmp(shown(s).alarm, "no jobs today") == 0);
+	assert_string_equal(shown(s).jobs, "0 imports run");
 	store_study(s, "1.28", 5, id);
 	assert_true(reaches(s, 0, 5, 0));
 	assert_int_equal(shown(s).state, UPLOAD_UP);

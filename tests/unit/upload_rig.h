@@ -273,11 +273,12 @@ destination_tend(struct destination *d, destination_settle_fn *settle, void *arg
 }
 
 void
-destination_describe(struct destination *d, struct buf *b)
+destination_describe(struct destination *d, struct buf *words, struct buf *alarm)
 {
 	(void)d;
+	(void)alarm;
 	LOCK_SCOPE(&cloud.mu);
-	(void)buf_printf(b, "%u imports run", cloud.n_sent - cloud.n_tended);
+	(void)buf_printf(words, "%u imports run", cloud.n_sent - cloud.n_tended);
 }
 
 struct rate *destination_rate(struct destination *d) { return d->rate; }
