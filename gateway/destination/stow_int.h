@@ -19,7 +19,7 @@
 #define STOW_PORTION	 (64u << 10)
 #define STOW_INSTANCES	 256
 #define STOW_ROOM	 (1u << 20)	/* beside the objects in a limited request */
-#define STOW_REPLY_MAX	 (16u << 20)
+#define STOW_REPLY_MAX	 (4u << 20)	/* 16 KiB of each; parsed it is thirty times as much */
 #define STOW_RETRY_AFTER 3600000	/* at most, ms */
 
 struct stow;
