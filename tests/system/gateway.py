@@ -11,6 +11,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -57,7 +58,8 @@ class Gateway:
     def __init__(self, peers="[{ae_title: '*', address: 127.0.0.0/8}]",
                  gateway="", listen=None, spool="", study="", destinations=None,
                  routes=None, more="unrouted: hold", level="info",
-                 directory=None, spool_directory=None, start=True, env=None):
+                 directory=None, spool_directory=None, start=True, env=None,
+                 wipe=False):
         self.directory = directory or tempfile.mkdtemp()
         os.makedirs(self.directory, exist_ok=True)
         self.spool = spool_directory or os.path.join(self.directory, "spool")
@@ -66,6 +68,7 @@ class Gateway:
         self.log_file = os.path.join(self.directory, "daemon.log")
         self.port, self.tls_port = free_port(), free_port()
         self.env, self.process = env or {}, None
+        self.wipe = wipe	# a spool takes 200 MB, and nobody looks later
         self.parts = {"peers": peers, "gateway": gateway, "listen": listen,
                       "spool": spool, "study": study, "routes": routes,
                       "destinations": destinations, "more": more,
@@ -174,6 +177,8 @@ class Gateway:
             if kind is None and status not in (0, -signal.SIGKILL):
                 print("not ok - the daemon ends well: status %s\n%s" % (
                     status, self.log()[-3000:]))
+        if self.wipe and kind is None:
+            shutil.rmtree(self.spool, ignore_errors=True)
 
     # -- what it says
 

@@ -60,7 +60,7 @@ class Imaging(aws.Aws):
     def gateway(self, mode="import", options=None, **more):
         more.setdefault("study", "complete_after: 200ms")
         return Gateway(destinations="[%s]" % self.yaml(mode, **(options or {})),
-                       **more)
+                       wipe=True, **more)
 
     # -- what it was asked
 

@@ -139,6 +139,7 @@ class Cloud(fakecloud.FakeCloud):
 def gateway_to(*clouds, options=None, **more):
     """A daemon with these destinations; options: for each of them."""
     more.setdefault("study", "complete_after: 200ms")
+    more.setdefault("wipe", True)
     return Gateway(destinations="[%s]" % ", ".join(
         c if isinstance(c, str) else c.yaml(**(options or {})) for c in clouds),
         **more)
