@@ -134,6 +134,8 @@ read_error(const struct http_reply *r, struct api_error *e)
 	if (message == NULL)
 		message = json_string_value(json_object_get(o, "Message"));
 	copy_text(e->message, sizeof(e->message), message);
+	http_reply_redact(r, e->name);
+	http_reply_redact(r, e->message);
 }
 
 static enum ahi_said
@@ -318,8 +320,10 @@ ahi_ask(struct ahi *a, const struct ahi_job *j, struct ahi_progress *progress,
 	if (said != AHI_DONE)
 		return said;
 	o = read_object(&reply);
-	return o != NULL && read_progress(o, progress) ? AHI_DONE :
-	    say_nonsense(ret, "GetDICOMImportJob");
+	if (o == NULL || !read_progress(o, progress))
+		return say_nonsense(ret, "GetDICOMImportJob");
+	http_reply_redact(&reply, progress->message);
+	return AHI_DONE;
 }
 
 /* ---- finding ------------------------------------------------------------- */

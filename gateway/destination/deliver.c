@@ -183,6 +183,17 @@ settle_unnamed(struct sending *q, size_t i, unsigned code)
 	    "instance that it does not name: %s (%04XH)", stow_words(code), code);
 }
 
+/* Its comment is for people to read. */
+static void
+settle_quoting(struct sending *q, size_t i, const struct stow_answer *a,
+    const struct http_reply *r)
+{
+	struct stow_answer said = *a;
+
+	http_reply_redact(r, said.comment);
+	settle_said(q, i, &said);
+}
+
 static void
 settle_answers(struct sending *q, const struct http_reply *r)
 {
@@ -197,7 +208,7 @@ settle_answers(struct sending *q, const struct http_reply *r)
 		    q->items[i]->in.sop_instance);
 
 		if (a != NULL)
-			settle_said(q, i, a);
+			settle_quoting(q, i, a, r);
 		else if (answers.others > 0)
 			settle_unnamed(q, i, answers.other_code);
 		else

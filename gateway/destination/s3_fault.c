@@ -129,14 +129,15 @@ static const struct meaning unknown = { "", FAILED, "it refuses the request" };
 
 /* ---- reading it ---------------------------------------------------------- */
 
+/* What is shown of it: one line, and nothing that we sent to prove who we are. */
 static void
-copy_shown(char *to, size_t size, const char *text)
+clean_shown(const struct http_reply *r, char *text)
 {
-	(void)snprintf(to, size, "%s", text);
-	for (; *to != '\0'; to++) {
-		if ((unsigned char)*to < 0x20 || *to == 0x7f)
-			*to = ' ';
+	for (char *p = text; *p != '\0'; p++) {
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = ' ';
 	}
+	http_reply_redact(r, text);
 }
 
 static int
@@ -145,11 +146,11 @@ take_error(void *arg, const char *path, const char *text)
 	struct s3_answer *a = arg;
 
 	if (strcmp(path, "Error/Code") == 0)
-		copy_shown(a->code, sizeof(a->code), text);
+		(void)snprintf(a->code, sizeof(a->code), "%s", text);
 	else if (strcmp(path, "Error/Message") == 0)
-		copy_shown(a->message, sizeof(a->message), text);
+		(void)snprintf(a->message, sizeof(a->message), "%s", text);
 	else if (strcmp(path, "Error/Region") == 0)
-		copy_shown(a->region, sizeof(a->region), text);
+		(void)snprintf(a->region, sizeof(a->region), "%s", text);
 	return 0;
 }
 
@@ -164,7 +165,10 @@ s3_read_error(struct s3_answer *a)
 		    a);
 	if (http_reply_header(&a->reply, "x-amz-bucket-region", region,
 		sizeof(region)))
-		copy_shown(a->region, sizeof(a->region), region);
+		(void)snprintf(a->region, sizeof(a->region), "%s", region);
+	clean_shown(&a->reply, a->code);
+	clean_shown(&a->reply, a->message);
+	clean_shown(&a->reply, a->region);
 	return a->code[0] != '\0';
 }
 
@@ -275,8 +279,10 @@ apply(const struct s3 *s, const struct s3_request *q, const struct meaning *m,
 void
 s3_judge_code(const struct s3 *s, const struct s3_request *q, struct s3_answer *a)
 {
-	const struct meaning *m = find_code(a->code);
+	const struct meaning *m;
 
+	clean_shown(&a->reply, a->code);
+	m = find_code(a->code);
 	apply(s, q, m != NULL ? m : &unknown, a);
 }
 

@@ -24,6 +24,7 @@ clear_reply(struct http_reply *r)
 {
 	buf_clear(&r->head);
 	buf_clear(&r->body);
+	buf_clear(&r->proof);
 	r->outcome = HTTP_BROKEN;
 	r->status = 0;
 	r->local = 0;
@@ -40,6 +41,9 @@ http_reply_free(struct http_reply *r)
 		return;
 	buf_free(&r->head);
 	buf_free(&r->body);
+	if (r->proof.data != NULL)
+		explicit_bzero(r->proof.data, r->proof.size);
+	buf_free(&r->proof);
 }
 
 /* ---- headers ------------------------------------------------------------- */
@@ -299,6 +303,7 @@ http_call(struct http_client *c, const struct http_request *req,
 	*ret = (struct http_reply){
 		.head = BUF_INIT(HTTP_HEAD_MAX),
 		.body = BUF_INIT(req->reply_max > 0 ? req->reply_max : REPLY_MAX),
+		.proof = BUF_INIT(HTTP_PROOF_MAX),
 	};
 	clear_reply(ret);
 	conn = atomic_load(&c->canceled) ? NULL : client_take(c);

@@ -158,6 +158,7 @@ fill_form(void *arg, struct token_form *f, struct buf *why)
 		return r;
 	token_form_add(f, "grant_type", GRANT_TYPE);
 	token_form_add(f, "assertion", jwt);
+	f->secret = TAKE_PTR(jwt);
 	return 0;
 }
 

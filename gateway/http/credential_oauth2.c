@@ -164,6 +164,7 @@ add_assertion(const struct oauth2 *a, struct token_form *f, struct buf *why)
 	token_form_add(f, "client_id", a->o->client_id);
 	token_form_add(f, "client_assertion_type", ASSERTION_TYPE);
 	token_form_add(f, "client_assertion", jwt);
+	f->secret = TAKE_PTR(jwt);
 	return 0;
 }
 

@@ -5,7 +5,7 @@
  * server may speak of patients in them.
  *
  * What is shown is short, printable and never holds what we sent to prove who we
- * are: some services quote the whole request when its signature is wrong.
+ * are (redact.c).
  */
 #include <stdio.h>
 #include <string.h>
@@ -143,6 +143,8 @@ fault_read(const struct http_reply *r, struct fault *ret)
 		else if (*body == '<')
 			read_xml(body, &f);
 	}
+	http_reply_redact(r, f.code);
+	http_reply_redact(r, f.message);
 	*ret = f;
 }
 
@@ -270,30 +272,6 @@ explain_region(const struct http_reply *r, const struct fault *f, struct buf *wh
 	return true;
 }
 
-/* Some services quote what they got. */
-static bool
-holds_secret(const char *message, const struct curl_slist *sent)
-{
-	for (; sent != NULL; sent = sent->next) {
-		const char *value = strchr(sent->data, ':');
-		char begin[17];
-
-		if (value == NULL ||
-		    (strncasecmp(sent->data, "authorization:", 14) != 0 &&
-			strncasecmp(sent->data, "x-amz-security-token:", 21) != 0))
-			continue;
-		value += 1 + strspn(value + 1, " ");
-		if (strncmp(value, "Bearer ", 7) == 0)
-			value += 7;
-		else if (strncmp(value, "Basic ", 6) == 0)
-			value += 6;
-		(void)snprintf(begin, sizeof(begin), "%s", value);
-		if (begin[0] != '\0' && strstr(message, begin) != NULL)
-			return true;
-	}
-	return false;
-}
-
 static void
 add_credential_name(const struct http_credential *c, struct buf *why)
 {
@@ -304,7 +282,7 @@ add_credential_name(const struct http_credential *c, struct buf *why)
 
 bool
 fault_explain(const struct http_reply *r, const struct http_credential *c,
-    const struct curl_slist *sent, struct buf *why)
+    struct buf *why)
 {
 	struct fault f;
 	size_t i;
@@ -319,7 +297,7 @@ fault_explain(const struct http_reply *r, const struct http_credential *c,
 	(void)buf_add_str(why, f.code);
 	if (i < ARRAY_LEN(codes) && codes[i].hint != NULL)
 		(void)buf_printf(why, ": %s", codes[i].hint);
-	else if (f.message[0] != '\0' && !holds_secret(f.message, sent))
+	else if (f.message[0] != '\0')
 		(void)buf_printf(why, "%s%s", f.code[0] != '\0' ? ": " : "",
 		    f.message);
 	if (i < ARRAY_LEN(codes) && (codes[i].fault == AWS_DENIED ||

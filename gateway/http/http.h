@@ -126,6 +126,7 @@ struct http_reply {
 	int64_t	 retry_after_ms;	/* -1: none; from seconds or a date */
 	struct buf head;		/* its header lines; http_reply_header() */
 	struct buf body;		/* of what the sink did not take */
+	struct buf proof;		/* what the request bore: http_reply_redact() */
 	uint64_t sent_bytes;		/* of the body */
 	bool	 answered_early;	/* before the body was all sent */
 	int64_t	 elapsed_ms;
@@ -136,6 +137,9 @@ void http_reply_free(struct http_reply *r);
  * in buf; false and "" if there is none, or if it is longer. */
 bool http_reply_header(const struct http_reply *r, const char *name, char *buf,
     size_t size);
+/* A text of the server's that people will see: what it quotes of our credential is
+ * struck out, in place. `why` has been through it. */
+void http_reply_redact(const struct http_reply *r, char *text);
 
 /* Fills *ret always; free it. Returns 0 for HTTP_ANSWERED, else -EIO,
  * -ECANCELED, … for convenience. */

@@ -232,11 +232,19 @@ struct fault {
 	char code[64];		/* "AccessDenied", "PERMISSION_DENIED"; "" */
 	char message[160];	/* one line, cut; "" */
 };
-/* XML and JSON as AWS, Google and Azure write them. */
+/* XML and JSON as AWS, Google and Azure write them; without what we sent. */
 void fault_read(const struct http_reply *r, struct fault *ret);
-/* "SlowDown: …" and what to do about it; sent: our headers, which must not come back
- * in a message. false: it says nothing that is known. */
+/* "SlowDown: …" and what to do about it. false: it says nothing that is known. */
 bool fault_explain(const struct http_reply *r, const struct http_credential *c,
-    const struct curl_slist *sent, struct buf *why);
+    struct buf *why);
+
+/* ---- redact.c: secrets that come back ------------------------------------ */
+
+#define HTTP_PROOF_MAX (128u << 10)
+
+/* Strikes each run of the secret's letters out of text. */
+void redact_secret(char *text, const char *secret);
+/* From our headers; each piece ends with a NUL. */
+void redact_collect(const struct curl_slist *sent, struct buf *ret);
 
 #endif

@@ -172,7 +172,7 @@ explain_status(const struct transfer *t, struct buf *b)
 			"the server wants a login, and " :
 			"the server does not accept ");
 		credential_describe(c->credential, b);
-	} else if (!fault_explain(t->reply, c->credential, t->headers, b)) {
+	} else if (!fault_explain(t->reply, c->credential, b)) {
 		(void)buf_add_str(b, words_for(status));
 	}
 }
@@ -429,6 +429,7 @@ reply_conclude(struct transfer *t, CURLcode code)
 	struct http_reply *r = t->reply;
 	struct buf b = BUF_INIT(1024);
 
+	redact_collect(t->headers, &r->proof);
 	r->outcome = decide(t, code);
 	r->local = r->outcome == HTTP_LOCAL ? t->local : 0;
 	r->answered_early = r->outcome == HTTP_ANSWERED &&

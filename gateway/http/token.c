@@ -132,29 +132,31 @@ static const struct {
 	{ "server_error", "it failed inside" },
 };
 
-static bool
-holds_secret(const char *text, const char *secret)
+/* In place: what of the form's secret, or of the header's, it quotes. */
+static void
+strike_out(char *text, const struct http_reply *r, const struct token_form *f)
 {
 	struct buf escaped = BUF_INIT(FORM_MAX);
-	bool found;
 
-	if (secret == NULL)
-		return false;
-	token_escape(&escaped, secret);
-	found = strstr(text, secret) != NULL || escaped.data == NULL ||
-	    strstr(text, escaped.data) != NULL;
+	http_reply_redact(r, text);
+	if (f->secret != NULL) {
+		redact_secret(text, f->secret);
+		token_escape(&escaped, f->secret);
+		redact_secret(text, escaped.data != NULL ? escaped.data : "");
+	}
 	wipe_buf(&escaped);
-	return found;
 }
 
 /* One line of printable ASCII, without words that could be a token or a key. */
 static void
-add_said(struct buf *b, const char *text, const char *secret)
+add_said(struct buf *b, const char *said, const struct http_reply *r,
+    const struct token_form *f)
 {
+	AUTO(cleanup_secret_free) char *whole = xstrdup(said);
+	const char *text = whole;
 	size_t start = b->len, len;
 
-	if (holds_secret(text, secret))
-		return;
+	strike_out(whole, r, f);
 	for (; *text != '\0' && *text != '\r' && *text != '\n'; text += len) {
 		len = strcspn(text, " \r\n");
 		if (b->len - start + len > SAID_MAX)
@@ -193,15 +195,16 @@ explain_refusal(const struct token_source *s, const struct http_reply *r,
 	(void)buf_printf(why, "%s: ", s->issuer.option);
 	if (error == NULL) {
 		http_explain(r, text, sizeof(text));
+		strike_out(text, r, f);
 		(void)buf_printf(why, "%s%s", text, r->outcome == HTTP_ANSWERED &&
 			r->status < 300 ? ": no answer of a token endpoint" : "");
 		return;
 	}
 	(void)buf_printf(why, "%s: ", words_for(error));
-	add_said(why, error, f->secret);
+	add_said(why, error, r, f);
 	if (said != NULL) {
 		(void)buf_add_str(why, ": ");
-		add_said(why, said, f->secret);
+		add_said(why, said, r, f);
 	}
 }
 
@@ -228,6 +231,15 @@ token_ok(const char *text)
 	return len > 0 && len <= TOKEN_MAX;
 }
 
+static bool
+is_word(const char *text)
+{
+	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+
+	return text[len] == '\0' && len <= 16;
+}
+
 /* A number, or a text that is one (older endpoints of Microsoft). */
 static int64_t
 life_of(const json_t *answer)
@@ -252,10 +264,9 @@ take_token(const struct token_source *s, json_t *answer, struct token **ret,
 	struct token *t;
 
 	if (type != NULL && strcasecmp(type, "Bearer") != 0) {
-		(void)buf_printf(why, "%s: the issuer gives tokens of type ",
-		    s->issuer.option);
-		add_said(why, type, NULL);
-		(void)buf_add_str(why, ", and we can only use Bearer");
+		(void)buf_printf(why, "%s: the issuer gives tokens of type %s, and "
+		    "we can only use Bearer", s->issuer.option,
+		    is_word(type) ? type : "unknown");
 		return -EPROTO;
 	}
 	if (text == NULL || !token_ok(text)) {
