@@ -151,11 +151,12 @@ static void
 settle_by_line(struct destination_item *item, const struct ahi_outcome *o)
 {
 	if (o->listed & AHI_CUSTOMER_ERROR) {
-		stow_settle(item, DESTINATION_REFUSED, "HealthImaging refused it: "
-		    "%s", o->words);
+		stow_settle(item, DESTINATION_REFUSED, "HealthImaging refused it");
+		destination_quote(item, o->words);
 	} else if (o->listed & AHI_SERVER_ERROR) {
 		stow_settle(item, DESTINATION_REFUSED, "HealthImaging failed on it "
-		    "each time: %s", o->words);
+		    "each time");
+		destination_quote(item, o->words);
 	} else if (o->listed & AHI_NOT_PRIMARY) {
 		stow_settle(item, DESTINATION_REFUSED, "stored beside its series, "
 		    "which has other patient or study data: no query shows it. "
@@ -164,8 +165,8 @@ settle_by_line(struct destination_item *item, const struct ahi_outcome *o)
 		    o->image_set);
 	} else if (o->listed & AHI_WARNING) {
 		stow_settle(item, DESTINATION_WARNED, "stored with a warning: %s "
-		    "(%04XH)%s%s", ahi_warning_words(o->code), o->code,
-		    o->words[0] != '\0' ? ": " : "", o->words);
+		    "(%04XH)", ahi_warning_words(o->code), o->code);
+		destination_quote(item, o->words);
 	} else {
 		stow_settle(item, DESTINATION_OK, "%s", "");
 	}

@@ -35,6 +35,7 @@ stow_settle(struct destination_item *item, enum destination_verdict v,
 
 	item->verdict = v;
 	item->retry_soon = false;
+	item->quote_at = 0;
 	va_start(ap, fmt);
 	(void)vsnprintf(item->reason, sizeof(item->reason), fmt, ap);
 	va_end(ap);
@@ -113,8 +114,8 @@ static void
 settle_coded(struct destination_item *item, enum destination_verdict v,
     const char *what, const struct stow_answer *a)
 {
-	stow_settle(item, v, "%s: %s (%04XH)%s%s", what, stow_words(a->code),
-	    a->code, a->comment[0] != '\0' ? ": " : "", a->comment);
+	stow_settle(item, v, "%s: %s (%04XH)", what, stow_words(a->code), a->code);
+	destination_quote(item, a->comment);
 }
 
 static void

@@ -1,6 +1,8 @@
 /* destination.c - the table of kinds, and the calls that lead to one of them. */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "gateway/base/cleanup.h"
 #include "gateway/base/clock.h"
@@ -106,9 +108,21 @@ destination_deliver(struct destination *d, struct destination_item *items,
 		items[i].verdict = DESTINATION_RETRY;
 		items[i].retry_soon = false;
 		items[i].reason[0] = items[i].remote[0] = '\0';
+		items[i].quote_at = 0;
 	}
 	d->kind->deliver(d->self, items, n, ret);
 	ret->elapsed_ms = clock_mono_ms() - began;
+}
+
+void
+destination_quote(struct destination_item *item, const char *said)
+{
+	size_t n = strlen(item->reason);
+
+	if (said[0] == '\0')
+		return;
+	item->quote_at = n;
+	(void)snprintf(item->reason + n, sizeof(item->reason) - n, ": %s", said);
 }
 
 void

@@ -57,10 +57,15 @@ struct destination_item {
 	bool retry_soon;	/* RETRY with a failure reason of its own (A7xx, 0110):
 				 * counted against the instance by the scheduler */
 	char reason[200];	/* for people; "" */
+	size_t quote_at;	/* of reason: from here on it quotes the destination, which
+				 * may quote the image: not for logs (rule 34); 0: none */
 	char remote[80];	/* what the destination calls it, to be kept; "".
 				 * REFUSED with one: it is there, but not as it
 				 * should be, and an operator may accept it (rule 5) */
 };
+
+/* Adds what the destination says, in the end of the reason. "": nothing. */
+void destination_quote(struct destination_item *item, const char *said);
 
 struct destination_result {
 	enum destination_health health;

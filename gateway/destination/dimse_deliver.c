@@ -32,6 +32,7 @@ pacs_settle(struct destination_item *item, enum destination_verdict v,
 	va_list ap;
 
 	item->verdict = v;
+	item->quote_at = 0;
 	va_start(ap, fmt);
 	(void)vsnprintf(item->reason, sizeof(item->reason), fmt, ap);
 	va_end(ap);

@@ -105,8 +105,9 @@ judge_answer(const struct pacs *p, struct destination_item *item,
 	    status == STATUS_PROCESSING || status == STATUS_CANCEL)
 		v = DESTINATION_RETRY;
 	pacs_print_comment(rsp, comment);
-	pacs_settle(item, v, "%s: %s (%04XH)%s", p->o->ae_title,
-	    describe_status(status), status, comment);
+	pacs_settle(item, v, "%s: %s (%04XH)", p->o->ae_title,
+	    describe_status(status), status);
+	destination_quote(item, comment[0] != '\0' ? comment + strlen(": ") : "");
 	item->retry_soon = v == DESTINATION_RETRY;
 }
 

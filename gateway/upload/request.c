@@ -82,15 +82,16 @@ byte_budget(const struct lane *l)
 	return most < REQUEST_BYTES_LEAST ? REQUEST_BYTES_LEAST : most;
 }
 
+/* shown: the reason as a log may have it. */
 static void
-refuse_now(struct lane *l, uint64_t id, const char *reason)
+refuse_now(struct lane *l, uint64_t id, const char *reason, const char *shown)
 {
 	struct spool_verdict v = { .id = id, .destination = l->name,
 		.state = SPOOL_REFUSED, .reason = reason };
 
 	if (spool_settle(l->up->sp, &v, 1) == 0)
 		log_warn("instance set aside", LOG_U64("id", id),
-		    LOG_STR("destination", l->name), LOG_STR("reason", reason));
+		    LOG_STR("destination", l->name), LOG_STR("reason", shown));
 }
 
 /* Rule 3. The spool gives out no later version while an earlier is owed; but the
@@ -151,7 +152,7 @@ weed(struct lane *l, struct request *rq)
 
 			(void)snprintf(why, sizeof(why), "larger (%" PRIu64
 			    " bytes) than %s", in->length, lim->instance_limit_name);
-			refuse_now(l, in->id, why);
+			refuse_now(l, in->id, why, why);
 		} else {
 			rq->item[kept++] = rq->item[i];
 			continue;
@@ -267,13 +268,15 @@ give_up_on(const struct lane *l, const struct fragment *f, unsigned most)
 }
 
 static void
-set_aside(struct lane *l, struct fragment *f, const char *said)
+set_aside(struct lane *l, struct fragment *f, const char *said, const char *shown)
 {
-	char why[320];
+	static const char format[] =
+	    "tried %u times while other images were taken: %s";
+	char why[320], logged[320];
 
-	(void)snprintf(why, sizeof(why),
-	    "tried %u times while other images were taken: %s", f->tries, said);
-	refuse_now(l, f->id[0], why);
+	(void)snprintf(why, sizeof(why), format, f->tries, said);
+	(void)snprintf(logged, sizeof(logged), format, f->tries, shown);
+	refuse_now(l, f->id[0], why, logged);
 	free(f);
 }
 
@@ -295,7 +298,7 @@ retry_failed(struct lane *l, struct job *j, struct fragment *f, const char *said
 {
 	note_failure(l, f, now_ms);
 	if (give_up_on(l, f, FAILURES_TO_REFUSE)) {
-		set_aside(l, f, said);
+		set_aside(l, f, said, said);
 	} else if (f->n > 1 && (f->tries > 1 || f->halved)) {
 		job_split_fragment(j, f, now_ms);
 	} else {
@@ -310,6 +313,7 @@ retry_named(struct lane *l, struct job *j, const struct request *rq, int64_t now
 {
 	for (size_t i = 0; i < rq->n; i++) {
 		const struct destination_item *it = &rq->item[i];
+		char shown[REASON_SIZE];
 		struct fragment *f;
 
 		if (it->verdict != DESTINATION_RETRY)
@@ -322,7 +326,7 @@ retry_named(struct lane *l, struct job *j, const struct request *rq, int64_t now
 		}
 		note_failure(l, f, now_ms);
 		if (give_up_on(l, f, RETRIES_TO_REFUSE)) {
-			set_aside(l, f, it->reason);
+			set_aside(l, f, it->reason, settle_shown(it, shown));
 			continue;
 		}
 		f->due_ms = again_at(l, f, now_ms);
@@ -335,7 +339,9 @@ retry_smaller(struct lane *l, struct job *j, struct fragment *f,
     const struct request *rq, int64_t now_ms)
 {
 	if (f->n == 1) {
-		refuse_now(l, f->id[0], "larger than the destination takes (413)");
+		static const char why[] = "larger than the destination takes (413)";
+
+		refuse_now(l, f->id[0], why, why);
 		free(f);
 		return;
 	}

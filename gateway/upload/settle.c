@@ -1,6 +1,7 @@
 /* settle.c - verdicts become durable: those of a request that came back, and those of
  * jobs that the destination confirms later.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "gateway/base/cleanup.h"
@@ -70,10 +71,21 @@ collect_verdicts(struct lane *l, uint64_t job, const struct destination_item *it
 	return k;
 }
 
+const char *
+settle_shown(const struct destination_item *it, char ret[static REASON_SIZE])
+{
+	size_t n = it->quote_at > 0 ? it->quote_at : strlen(it->reason);
+
+	(void)snprintf(ret, REASON_SIZE, "%.*s", (int)n, it->reason);
+	return ret;
+}
+
 static void
 count_item(const struct lane *l, const struct destination_item *it, uint64_t job,
     struct settled *sum)
 {
+	char reason[REASON_SIZE];
+
 	switch (it->verdict) {
 	case DESTINATION_OK:
 	case DESTINATION_WARNED:
@@ -92,7 +104,8 @@ count_item(const struct lane *l, const struct destination_item *it, uint64_t job
 		log_warn("instance set aside", LOG_U64("id", it->in.id),
 		    LOG_STR("sop_instance", it->in.sop_instance),
 		    LOG_STR("study", it->in.study_uid),
-		    LOG_STR("destination", l->name), LOG_STR("reason", it->reason));
+		    LOG_STR("destination", l->name),
+		    LOG_STR("reason", settle_shown(it, reason)));
 		break;
 	case DESTINATION_DAMAGED:
 		break;

@@ -174,6 +174,10 @@ struct settled {		/* what became of items */
  * settled (it is delivered again: the destination has it, and says so). */
 int  settle_items(struct lane *l, uint64_t job, const struct destination_item *items,
 	 size_t n, struct settled *ret);
+/* Its reason as a log may have it (rule 34), in ret. */
+#define REASON_SIZE sizeof(((struct destination_item *)NULL)->reason)
+const char *settle_shown(const struct destination_item *it,
+     char ret[static REASON_SIZE]);
 /* Nothing of the study is owed to the lane any more, nor sent. */
 bool settle_is_whole(struct lane *l, uint64_t study, uint64_t *ret_delivered);
 

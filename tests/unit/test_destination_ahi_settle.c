@@ -37,6 +37,17 @@ stow_settle(struct destination_item *item, enum destination_verdict v,
 	va_end(ap);
 }
 
+void
+destination_quote(struct destination_item *item, const char *said)
+{
+	size_t n = strlen(item->reason);
+
+	if (said[0] == '\0')
+		return;
+	item->quote_at = n;
+	(void)snprintf(item->reason + n, sizeof(item->reason) - n, ": %s", said);
+}
+
 int
 spool_job_sent(struct spool *sp, uint64_t id, uint64_t after, size_t limit,
     spool_instance_fn *fn, void *arg)

@@ -94,6 +94,14 @@ lane_rest(struct lane *l, struct job *j, int64_t now_ms)
 	(void)now_ms;
 }
 
+const char *
+settle_shown(const struct destination_item *it, char ret[static REASON_SIZE])
+{
+	(void)it;
+	(void)ret;
+	return "";
+}
+
 int
 settle_items(struct lane *l, uint64_t job, const struct destination_item *items,
     size_t n, struct settled *ret)
