@@ -182,7 +182,9 @@ aws_keys_check(const struct aws_keys *k, int64_t now_ms, const char *from,
 {
 	char when[40];
 
-	if (k->expires_ms > now_ms)
+	/* By either clock: no request would leave, and a server's that is wrong for a
+	 * moment would be believed for ever. */
+	if (k->expires_ms > now_ms || k->expires_ms > clock_wall_ms())
 		return 0;
 	(void)buf_printf(why, "%s: the keys that it gives expired on %s: it gives "
 	    "old ones, or this machine's clock is wrong", from,

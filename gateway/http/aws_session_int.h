@@ -28,7 +28,8 @@ bool aws_session_refresh(struct aws_session *s, const struct http_reply *r);
 /* "2024-02-29T12:00:00Z", with a fraction or an offset, too; -EINVAL. */
 int aws_time_parse(const char *text, int64_t *ret_wall_ms);
 
-/* Ends a fetch: -EACCES with why when the keys are over already. */
+/* Ends a fetch: -EACCES with why when the keys are over already, by the services'
+ * clock and by ours. */
 int aws_keys_check(const struct aws_keys *k, int64_t now_ms, const char *from,
     struct buf *why);
 

@@ -201,6 +201,8 @@ struct transfer {
 	uint64_t		   received;	/* bytes of the reply, head included */
 	uint64_t		   noticed;	/* progress at the last look */
 	int64_t			   progress_ms;	/* when it was another */
+	int64_t			   asked_ms;	/* when the request was all sent, or 0 */
+	bool			   endless;	/* the reply, by then */
 };
 
 /* Runs it to its end and fills reply->outcome, status, why and so on. */

@@ -283,7 +283,10 @@ explain_stall(const struct transfer *t, struct buf *b)
 	const struct http_client *c = t->conn->client;
 	long long ms = (long long)(t->stalled_ms - t->progress_ms);
 
-	if (t->stalled_ms >= t->deadline_ms)
+	if (t->endless)
+		(void)buf_printf(b, "%s: its reply does not come to an end",
+		    c->host);
+	else if (t->stalled_ms >= t->deadline_ms)
 		(void)buf_printf(b, "%s: not done in time", c->host);
 	else if (t->reply->sent_bytes < t->req->body_length)
 		(void)buf_printf(b, "%s: it stopped taking data for %lld.%lld s",

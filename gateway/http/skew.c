@@ -17,7 +17,8 @@
 #define NOTICED_MS  30000	/* less is the way there */
 #define FAR_MS	    300000	/* people should know */
 #define KEPT_MS	    INT64_C(86400000)
-#define LEAST_S	    INT64_C(1704067200)	/* 2024: a server before it is wrong itself */
+#define LEAST_S	    INT64_C(1704067200)	/* 2024: a server before it is wrong itself, */
+#define MOST_S	    INT64_C(4102444800)	/* and so is one after 2100 */
 
 int64_t
 http_client_now_ms(const struct http_client *c)
@@ -125,7 +126,7 @@ skew_learn(struct http_client *c, const struct http_reply *r)
 	    !http_reply_header(r, "Date", date, sizeof(date)))
 		return;
 	when = curl_getdate(date, NULL);
-	if (when == (time_t)-1 || when < LEAST_S)
+	if (when == (time_t)-1 || when < LEAST_S || when > MOST_S)
 		return;
 	skew = (int64_t)when * 1000 - clock_wall_ms();
 	if (skew > -NOTICED_MS && skew < NOTICED_MS)

@@ -19,6 +19,7 @@
 #include "gateway/http/http_int.h"
 
 #define LOOK_MS 1000	/* at most between two looks for progress */
+#define STALLS_MOST 30	/* of stall_timeout, until a reply that drips is over */
 
 /* ---- sockets ------------------------------------------------------------- */
 
@@ -271,6 +272,19 @@ is_stalled(struct transfer *t, int64_t now)
 	return now - t->progress_ms >= t->conn->client->stall_timeout_ms;
 }
 
+/* Bytes come, but hardly any: each of them buys a millisecond. */
+static bool
+is_endless(struct transfer *t, int64_t now)
+{
+	if (t->asked_ms == 0 && transfer_is_connected(t) &&
+	    t->reply->sent_bytes == t->req->body_length)
+		t->asked_ms = now;
+	t->endless = t->asked_ms != 0 && now - t->asked_ms >=
+	    STALLS_MOST * t->conn->client->stall_timeout_ms +
+	    (int64_t)t->received;
+	return t->endless;
+}
+
 static bool
 must_give_up(struct transfer *t)
 {
@@ -281,7 +295,8 @@ must_give_up(struct transfer *t)
 	else if (t->reply->sent_bytes < t->req->body_length &&
 	    rate_closed(t->conn->client->rate))
 		t->closed = true;
-	else if (now >= t->deadline_ms || is_stalled(t, now))
+	else if (now >= t->deadline_ms || is_stalled(t, now) ||
+	    is_endless(t, now))
 		t->stalled_ms = now;
 	return t->canceled || t->closed || t->stalled_ms != 0;
 }

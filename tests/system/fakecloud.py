@@ -47,6 +47,7 @@ Each request takes the first order of the script that matches and is not used up
     "reset_after": n         reset the connection after n bytes of the body
     "end_after": n           say nothing more after n bytes of it, but read on
     "cut_reply": n           close after n bytes of the reply
+    "drip_ms": n             a byte of the reply's body each n ms
     "chunked": true          reply without Content-Length
     "delay_ms": n            before answering
     "close": true            close after the answer
@@ -455,7 +456,18 @@ class Connection:
         if "cut_reply" in order:
             self.peer.sendall(reply[:order["cut_reply"]])
             raise Gone("cut its reply")
+        if "drip_ms" in order:
+            self.drip(reply, len(reply) - len(body), order["drip_ms"] / 1000)
+            return
         self.peer.sendall(reply)
+
+    def drip(self, reply, head, pause):
+        self.peer.sendall(reply[:head])
+        for at in range(head, len(reply)):
+            # Until the peer has had enough of it.
+            if select.select([self.peer], [], [], pause)[0]:
+                raise Gone("nobody wants the rest")
+            self.peer.sendall(reply[at:at + 1])
 
     # -- what a server does
 

@@ -53,13 +53,13 @@ rewind_it(void *arg)
 }
 
 static struct http_client *
-client_for(const char *url, const char *ca)
+client_with(const char *url, const char *ca, int64_t stall_ms)
 {
 	struct http_client_options o = {
 		.url = url,
 		.ca_file = ca,
 		.connect_timeout_ms = 1500,
-		.stall_timeout_ms = 600,
+		.stall_timeout_ms = stall_ms,
 	};
 	struct buf why = BUF_INIT(500);
 	struct http_client *c;
@@ -67,6 +67,12 @@ client_for(const char *url, const char *ca)
 	assert_int_equal(http_client_new(&o, &c, &why), 0);
 	buf_free(&why);
 	return c;
+}
+
+static struct http_client *
+client_for(const char *url, const char *ca)
+{
+	return client_with(url, ca, 600);
 }
 
 static enum http_outcome
@@ -283,6 +289,43 @@ test_silence_ends_by_our_clock(void **state)
 	http_client_free(c);
 }
 
+static int
+swallow(void *arg, const void *data, size_t len)
+{
+	(void)data;
+	*(size_t *)arg += len;
+	return 0;
+}
+
+#define X50 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+
+/* It is never silent for long, and never comes to an end. */
+static void
+test_a_reply_that_drips_ends(void **state)
+{
+	struct http_client *c = client_with(plain.url, NULL, 50);
+	struct body b = { .length = 3000 };
+	size_t got = 0;
+	struct http_request req = { .method = "GET", .path = "/", .sink = swallow,
+		.sink_arg = &got };
+	struct http_reply r;
+
+	(void)state;
+	cloud_order(&plain, "{'script': [{'times': -1, 'status': 200, 'drip_ms': 20,"
+	    " 'body': '" X50 X50 X50 X50 X50 X50 "'}]}");
+	assert_int_equal(get(c, "/", &r), HTTP_STALLED);
+	SAYS(r, "its reply does not come to an end");
+	assert_in_range(r.elapsed_ms, 1500, 4000);
+	http_reply_free(&r);
+	assert_int_equal(post(c, &b, &r), HTTP_STALLED);
+	SAYS(r, "its reply does not come to an end");
+	http_reply_free(&r);
+	assert_int_equal(http_call(c, &req, &r), -ETIMEDOUT);
+	assert_true(got > 20);
+	http_reply_free(&r);
+	http_client_free(c);
+}
+
 static void *
 cancel_it(void *arg)
 {
@@ -487,6 +530,7 @@ main(void)
 		cmocka_unit_test(test_breaks_are_told_from_answers),
 		cmocka_unit_test(test_end_within_the_body_is_no_answer),
 		cmocka_unit_test(test_silence_ends_by_our_clock),
+		cmocka_unit_test(test_a_reply_that_drips_ends),
 		cmocka_unit_test(test_cancel_ends_running_and_later_calls),
 		cmocka_unit_test(test_nobody_there),
 		cmocka_unit_test(test_our_side_gives_up),

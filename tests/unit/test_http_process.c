@@ -409,6 +409,26 @@ keys_that_are_over_are_not_used(void **state)
 	http_credential_close(c);
 }
 
+/* A service that said a wrong date once would else be believed for ever. */
+static void
+a_wrong_clock_of_theirs_keeps_no_keys_back(void **state)
+{
+	char *line = script("new", "echo '{" KEYS ", \"Expiration\": "
+	    "\"2080-02-29T12:00:00Z\"}'");
+	struct process_options o = { .command = { .n = 1, .v = &line } };
+	const struct http_request req = { .method = "GET", .path = "/" };
+	struct http_credential *c;
+	struct http_headers h;
+
+	(void)state;
+	assert_int_equal(issuer_open(&http_credential_aws_process, &o, &c, &why), 0);
+	assert_int_equal(issuer_apply_at(c, &req, INT64_C(4000000000000), &h, &why),
+	    0);
+	http_headers_free(&h);
+	assert_string_not_equal(issuer_apply(c, &why), "");
+	http_credential_close(c);
+}
+
 static void *
 apply_in_thread(void *arg)
 {
@@ -479,6 +499,7 @@ main(void)
 		cmocka_unit_test(times_are_of_iso_8601),
 		cmocka_unit_test(it_is_run_once_for_all_requests_until_the_keys_expire),
 		cmocka_unit_test(keys_that_are_over_are_not_used),
+		cmocka_unit_test(a_wrong_clock_of_theirs_keeps_no_keys_back),
 		cmocka_unit_test(stopping_does_not_wait_for_it),
 	};
 
