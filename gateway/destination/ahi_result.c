@@ -18,8 +18,9 @@
 
 #include "gateway/destination/ahi_int.h"
 
-#define MANIFEST_MAX (8u << 20)
+#define MANIFEST_MAX (256u << 10)
 #define RECORD_MAX   (64u << 10)
+#define LIST_MAX     (UINT64_C(128) << 20)
 
 static void
 free_json(json_t **p)
@@ -67,6 +68,7 @@ struct reading {
 	enum list   list;
 	struct buf  line;
 	bool	    too_long;	/* the rest of the line is passed over */
+	uint64_t    left;	/* bytes that a list may still have */
 };
 
 static void
@@ -260,6 +262,9 @@ take_bytes(void *arg, const void *data, size_t len)
 	struct reading *g = arg;
 	const char *p = data;
 
+	if (len > g->left)
+		return -EFBIG;
+	g->left -= len;
 	while (len > 0) {
 		const char *end = memchr(p, '\n', len);
 		size_t n = end != NULL ? (size_t)(end - p) : len;
@@ -313,19 +318,21 @@ static bool
 is_promised(const struct place *p, enum list list)
 {
 	const json_t *summary = json_object_get(p->manifest, "jobSummary");
-	json_int_t n = 0;
 
-	for (size_t i = 0; i < 2 && lists[list].counts[i] != NULL; i++)
-		n += json_integer_value(json_object_get(summary,
-		    lists[list].counts[i]));
-	return n > 0;
+	for (size_t i = 0; i < 2 && lists[list].counts[i] != NULL; i++) {
+		if (json_integer_value(json_object_get(summary,
+			lists[list].counts[i])) > 0)
+			return true;
+	}
+	return false;
 }
 
 static enum s3_said
 read_list(struct ahi *a, const struct place *p, enum list list,
     struct ahi_outcomes *o, struct destination_result *ret)
 {
-	struct reading g = { .o = o, .list = list, .line = BUF_INIT(RECORD_MAX) };
+	struct reading g = { .o = o, .list = list, .line = BUF_INIT(RECORD_MAX),
+		.left = LIST_MAX };
 	AUTO_FREE char *key = list_key(a, p, list);
 	enum s3_said said = s3_get(a->out, key, take_bytes, &g, ret);
 

@@ -14,6 +14,8 @@
 #include "gateway/destination/ahi_job_int.h"
 
 #define KEYS_AT_ONCE	2000
+#define ROUNDS		8	/* then it lists what it has deleted */
+#define STILL_THERE	"the bucket still lists what it has deleted"
 #define CLEAN_MOST_MS	(60 * 60 * 1000)
 
 /* ---- keys ---------------------------------------------------------------- */
@@ -89,9 +91,14 @@ ahi_tidy(struct ahi_tending *t, struct ahi_job *j)
 	bool more = true;
 	int r = ahi_collect_sent(t->a, j, &sent);
 
-	while (r == 0 && more && !atomic_load(&t->a->canceled)) {
+	for (unsigned i = 0; r == 0 && more && i < ROUNDS &&
+	    !atomic_load(&t->a->canceled); i++) {
 		if (delete_files(t->a, j, &sent, &more, t->ret) != S3_DONE)
 			r = -EAGAIN;
+	}
+	if (r == 0 && more && !atomic_load(&t->a->canceled)) {
+		t->ret->health = DESTINATION_FAILED;
+		(void)snprintf(t->ret->reason, sizeof(t->ret->reason), STILL_THERE);
 	}
 	if (r < 0 || more) {
 		ahi_come_again(t, j, CLEAN_MOST_MS);
@@ -119,15 +126,16 @@ clean_prefix(struct ahi_tending *t, struct ahi_job *j)
 
 	if (t->a->opt->keep_input)
 		return true;
-	while (more && !atomic_load(&t->a->canceled)) {
+	for (unsigned i = 0; more && i < ROUNDS && !atomic_load(&t->a->canceled);
+	    i++) {
 		if (delete_files(t->a, j, NULL, &more, &local) == S3_DONE)
 			continue;
 		/* Images are not the worse for it. */
 		show_litter(t->a, local.reason);
 		return false;
 	}
-	if (!more)
-		show_litter(t->a, "");
+	if (!atomic_load(&t->a->canceled))
+		show_litter(t->a, more ? STILL_THERE : "");
 	return !more;
 }
 

@@ -13,15 +13,21 @@
 
 #define DELETE_MAX	1000
 #define TOKEN_MAX	2048
-#define PAGES_MAX	100000
+#define PAGES_MAX	1000	/* of any list that we ask for */
+
+static enum s3_said
+fail(const struct s3 *s, const char *what, struct destination_result *ret)
+{
+	ret->health = DESTINATION_FAILED;
+	(void)snprintf(ret->reason, sizeof(ret->reason), "bucket %s: %s", s->bucket,
+	    what);
+	return S3_FAILED;
+}
 
 static enum s3_said
 say_nonsense(const struct s3 *s, struct destination_result *ret)
 {
-	ret->health = DESTINATION_FAILED;
-	(void)snprintf(ret->reason, sizeof(ret->reason), "bucket %s: its answer is "
-	    "no XML of S3", s->bucket);
-	return S3_FAILED;
+	return fail(s, "its answer is no XML of S3", ret);
 }
 
 /* ---- deleting ------------------------------------------------------------ */
@@ -254,16 +260,20 @@ enum s3_said
 s3_list(struct s3 *s, const char *prefix, s3_list_fn *fn, void *arg,
     struct destination_result *ret)
 {
-	struct page *p = xcalloc(1, sizeof(*p));
-	enum s3_said said = S3_DONE;
+	AUTO_FREE struct page *p = xcalloc(1, sizeof(*p));
+	AUTO_FREE char *before = NULL;
+	enum s3_said said;
 
 	p->fn = fn;
 	p->arg = arg;
-	for (unsigned i = 0; said == S3_DONE && i < PAGES_MAX; i++) {
+	for (unsigned i = 0; i < PAGES_MAX; i++) {
 		said = list_page(s, prefix, p, ret);
-		if (p->ended || !p->more || p->token[0] == '\0')
+		if (said != S3_DONE || p->ended || !p->more || p->token[0] == '\0')
+			return said;
+		if (before != NULL && strcmp(before, p->token) == 0)
 			break;
+		free(before);
+		before = xstrdup(p->token);
 	}
-	free(p);
-	return said;
+	return fail(s, "its list of objects does not come to an end", ret);
 }

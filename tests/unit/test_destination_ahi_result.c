@@ -18,7 +18,7 @@
 /* ---- a bucket ------------------------------------------------------------ */
 
 static struct { const char *key, *text; size_t len; } objects[8];
-static size_t n_objects, piece;
+static size_t n_objects, piece, repeats;
 static enum s3_said broken;	/* instead of what is there; S3_DONE: not */
 
 static void
@@ -46,12 +46,14 @@ s3_get(struct s3 *s, const char *key, http_sink_fn *sink, void *arg,
 	for (size_t i = 0; i < n_objects; i++) {
 		if (strcmp(objects[i].key, key) != 0)
 			continue;
-		for (size_t at = 0; at < objects[i].len; at += piece) {
-			size_t n = objects[i].len - at;
+		for (size_t at = 0; at < repeats * objects[i].len;) {
+			size_t from = at % objects[i].len;
+			size_t n = objects[i].len - from;
 
-			if (sink(arg, objects[i].text + at, n < piece ? n : piece) !=
-			    0)
+			n = n < piece ? n : piece;
+			if (sink(arg, objects[i].text + from, n) != 0)
 				return S3_FAILED;
+			at += n;
 		}
 		return S3_DONE;
 	}
@@ -91,6 +93,7 @@ setup(void **state)
 	(void)state;
 	n_objects = 0;
 	piece = 1000000;
+	repeats = 1;
 	broken = S3_DONE;
 	(void)snprintf(box.output.bucket, sizeof(box.output.bucket), "out");
 	(void)snprintf(box.output.prefix, sizeof(box.output.prefix), "site7/");
@@ -245,6 +248,34 @@ test_late(void **state)
 	assert_int_equal(read_all(), S3_FAILED);
 }
 
+/* A line without an end, and lines without one. */
+static void
+test_endless(void **state)
+{
+	static char line[1 << 20];
+
+	(void)state;
+	put_manifest("");
+	memset(line, 'x', sizeof(line));
+	put_bytes(ROOT "SUCCESS/success.ndjson", line, sizeof(line));
+	assert_int_equal(read_all(), S3_DONE);
+	assert_int_equal(all.bad_lines, 1);
+	repeats = 1000;
+	assert_int_equal(read_all(), S3_FAILED);
+	memset(line, '\n', sizeof(line));
+	assert_int_equal(read_all(), S3_FAILED);
+}
+
+/* Their sum is no number. */
+static void
+test_promises_beyond_all_numbers(void **state)
+{
+	(void)state;
+	put_manifest(",\"numberOfFilesWithCustomerError\": 9223372036854775807,"
+	    "\"numberOfFilesWithServerError\": 9223372036854775807");
+	assert_int_equal(read_all(), S3_ABSENT);
+}
+
 static void
 test_places(void **state)
 {
@@ -290,6 +321,8 @@ main(void)
 		cmocka_unit_test_setup(test_strangers_are_passed_over, setup),
 		cmocka_unit_test_setup(test_twice, setup),
 		cmocka_unit_test_setup(test_late, setup),
+		cmocka_unit_test_setup(test_endless, setup),
+		cmocka_unit_test_setup(test_promises_beyond_all_numbers, setup),
 		cmocka_unit_test_setup(test_places, setup),
 		cmocka_unit_test_setup(test_codes, setup),
 	};

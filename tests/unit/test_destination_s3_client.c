@@ -84,6 +84,29 @@ test_many(void **state)
 	close_s3(s);
 }
 
+/* Of servers that do not know how to go on. */
+static void
+test_lists_without_end(void **state)
+{
+	static const char *const again = "{'script': [{'operation': 'ListObjectsV2',"
+	    " 'times': -1, 'status': 200, 'body': '<ListBucketResult>"
+	    "<Contents><Key>a</Key></Contents><IsTruncated>true</IsTruncated>"
+	    "<NextContinuationToken>on</NextContinuationToken>"
+	    "</ListBucketResult>'}]}";
+	struct s3 *s = open_s3(PART);
+	struct destination_result r = fresh_result();
+	struct listed l = { 0 };
+
+	(void)state;
+	cloud_order(&cloud, again);
+	assert_int_equal(s3_list(s, "", count_listed, &l, &r), S3_FAILED);
+	assert_int_equal(r.health, DESTINATION_FAILED);
+	SAYS(r.reason, "does not come to an end");
+	assert_int_equal(l.n, 2);
+	cloud_order(&cloud, "{}");
+	close_s3(s);
+}
+
 static void
 test_deletions_are_looked_at(void **state)
 {
@@ -366,6 +389,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_many, forget),
+		cmocka_unit_test_setup(test_lists_without_end, forget),
 		cmocka_unit_test_setup(test_deletions_are_looked_at, forget),
 		cmocka_unit_test_setup(test_texts, forget),
 		cmocka_unit_test_setup(test_conditions_ignored, forget),
