@@ -16,6 +16,7 @@
 
 #define AGAIN_MS    60000	/* after an N-ACTION of which nothing is known */
 #define NO_WAIT_MS  (10 * 60 * 1000)	/* reports come by themselves: see there */
+#define REPORTS_MAX 100		/* before the answer to an N-ACTION */
 
 /* ---- a job's text --------------------------------------------------------------- */
 
@@ -140,6 +141,7 @@ pacs_ask(struct pacs_call *c, const struct dicom_commitment *list,
     uint16_t *ret_status, char comment[static 80])
 {
 	struct dicom_command rsp;
+	unsigned reports = 0;
 	uint8_t context;
 	uint16_t id;
 	int r;
@@ -158,7 +160,8 @@ pacs_ask(struct pacs_call *c, const struct dicom_commitment *list,
 			return rsp.responding_to == id ? 0 : -EPROTO;
 		}
 		if (r == 0)
-			r = take_event(c, context, &rsp);
+			r = reports++ < REPORTS_MAX ?
+			    take_event(c, context, &rsp) : -EPROTO;
 	}
 	return r == 1 ? -ECONNABORTED : r;
 }

@@ -16,6 +16,7 @@ commits, on the same association or on one of its own. What is not said is right
     die = uid                  close in the middle of this instance
     commits = None | "same" | "own" | "silent"    storage commitment
     action_status = 0x0213     of N-ACTION
+    floods = True              reports without end instead of that answer; .flooded
     failures = {uid: 0x0112}   in the report
     report_to = port, title    for "own", and report()
 """
@@ -98,6 +99,7 @@ class Pacs:
         self.reject = self.syntaxes = self.classes = self.die = None
         self.statuses, self.failures, self.comment = {}, {}, ""
         self.commits, self.action_status, self.report_to = None, 0, None
+        self.floods, self.flooded = False, []
         self.max_pdu = 65536
         self.objects, self.calls, self.asked, self.answers = {}, [], [], []
         self.order = []			# UIDs, as they came
@@ -320,9 +322,23 @@ class Conversation:
             self.pacs.changed.notify_all()
         self.respond(context, rq, status)
 
+    def flood(self, context, references):
+        sent = 0
+        try:
+            while True:
+                self.pacs.send_report(self.sock.sendall, context, "1.2.3",
+                                      references, ())
+                sent += 1
+                self.part()	# what is said to it
+        except (EOFError, OSError):
+            self.pacs.note(self.pacs.flooded, sent)
+            raise
+
     def action(self, context, rq):
         transaction, references = parse_request(self.part()[1])
         p = self.pacs
+        if p.floods:
+            self.flood(context, references)
         self.respond(context, rq, p.action_status)
         p.note(p.asked, (transaction, references))
         if p.action_status:
