@@ -67,15 +67,11 @@ pacs_print_comment(const struct dicom_command *rsp, char dst[static 80])
 			dst[i] = '?';
 }
 
+/* Whose bytes those are it does not say, and an index may have forgotten whether
+ * they were ours: an operator, who can look there, decides. */
 static void
 judge_duplicate(const struct pacs *p, struct destination_item *item)
 {
-	if (item->in.check && item->in.version == 1 && !item->in.later) {
-		pacs_settle(item, DESTINATION_WARNED, "%s already has an object "
-		    "under this UID (0111H), as we have sent it before",
-		    p->o->ae_title);
-		return;
-	}
 	pacs_settle(item, DESTINATION_REFUSED, "%s already has an object under this "
 	    "UID (0111H), and cannot be asked whether it is this one",
 	    p->o->ae_title);

@@ -281,12 +281,19 @@ set_aside(struct lane *l, struct fragment *f, const char *said, const char *show
 }
 
 static void
-note_failure(struct lane *l, struct fragment *f, int64_t now_ms)
+note_vain(const struct lane *l, struct fragment *f, int64_t now_ms)
 {
-	if (f->first_failed_ms == 0) {
-		f->first_failed_ms = now_ms;
-		f->successes_then = l->successes;
-	}
+	if (f->first_failed_ms != 0)
+		return;
+	f->first_failed_ms = now_ms;
+	f->successes_then = l->successes;
+}
+
+/* Counted against these very instances. */
+static void
+note_failure(const struct lane *l, struct fragment *f, int64_t now_ms)
+{
+	note_vain(l, f, now_ms);
 	f->tries++;
 }
 
@@ -324,8 +331,13 @@ retry_named(struct lane *l, struct job *j, const struct request *rq, int64_t now
 			f->successes_then = rq->fragment->successes_then;
 			f->tries = rq->fragment->tries;
 		}
-		note_failure(l, f, now_ms);
-		if (give_up_on(l, f, RETRIES_TO_REFUSE)) {
+		/* Where it says nothing against the instance itself (a full disk here,
+		 * an answer that leaves it out), only the pause grows. */
+		if (it->retry_soon)
+			note_failure(l, f, now_ms);
+		else
+			note_vain(l, f, now_ms);
+		if (it->retry_soon && give_up_on(l, f, RETRIES_TO_REFUSE)) {
 			set_aside(l, f, it->reason, settle_shown(it, shown));
 			continue;
 		}

@@ -246,6 +246,37 @@ spool_deliveries(struct spool *sp, uint64_t instance, spool_delivery_fn *fn,
 }
 
 int
+spool_set_replacing(struct spool *sp, uint64_t id, const char *destination)
+{
+	(void)sp;
+	(void)id;
+	(void)destination;
+	return -ENOENT;
+}
+
+int
+spool_note_set(struct spool *sp, uint64_t id, const char *destination,
+    const char *text)
+{
+	(void)sp;
+	(void)id;
+	(void)destination;
+	(void)text;
+	return -ENOENT;
+}
+
+int
+spool_note_get(struct spool *sp, uint64_t id, const char *destination,
+    struct buf *ret)
+{
+	(void)sp;
+	(void)id;
+	(void)destination;
+	(void)ret;
+	return -ENOENT;
+}
+
+int
 spool_reader_open(struct spool *sp, uint64_t id, struct spool_reader **ret)
 {
 	(void)sp;
