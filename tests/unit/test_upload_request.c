@@ -1,5 +1,5 @@
 /* test_upload_request.c - how a request is cut from what the spool says is owed, when
- * that changes while it is read.
+ * that changes while it is read; and what counts against an instance that came back.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +16,7 @@
 
 static struct spool_instance owed[8];
 static size_t n_owed;
+static unsigned refused;
 static struct destination_limits limits = { .connections = 1,
 	.request_bytes = 1 << 20, .request_instances = 8 };
 
@@ -41,8 +42,8 @@ int
 spool_settle(struct spool *sp, const struct spool_verdict *v, size_t n)
 {
 	(void)sp;
-	(void)v;
-	(void)n;
+	for (size_t i = 0; i < n; i++)
+		refused += v[i].state == SPOOL_REFUSED ? 1 : 0;
 	return 0;
 }
 
@@ -151,6 +152,7 @@ rule_3_two_versions_never_share_a_request(void **state)
 	struct request *rq;
 
 	(void)state;
+	n_owed = 0;
 	owe(1, 1, "1.2.1");
 	owe(2, 1, "1.2.2");
 	owe(3, 2, "1.2.1");
@@ -174,11 +176,54 @@ rule_3_two_versions_never_share_a_request(void **state)
 	schedule_clear(&l.sched);
 }
 
+/* How often one instance is tried until it is set aside, while others are taken. */
+static unsigned
+tries_until_refused(bool its_fault)
+{
+	struct upload u = { .sp = NULL };
+	struct lane l = { .up = &u, .name = (char[]){ "cloud" } };
+	int64_t now = 1000;
+	unsigned n = 0;
+
+	n_owed = refused = 0;
+	owe(1, 1, "1.2.1");
+	schedule_init(&l.sched);
+	schedule_refresh_begin(&l.sched);
+	(void)schedule_offer(&l.sched, &(struct schedule_offer){ .study = 1, .peer = 1,
+	    .priority = SPOOL_NORMAL }, now);
+	schedule_refresh_end(&l.sched);
+	while (refused == 0 && n < 50) {
+		struct job *j = schedule_find(&l.sched, 1);
+		struct request *rq = request_cut(&l, j, now);
+
+		assert_non_null(rq);
+		j->in_flight++;
+		l.in_flight++;
+		rq->item[0].retry_soon = its_fault;
+		request_done(&l, rq, now);
+		l.successes++;
+		now += 3600000;
+		n++;
+	}
+	schedule_clear(&l.sched);
+	return n;
+}
+
+static void
+only_its_own_failures_set_it_aside(void **state)
+{
+	(void)state;
+	assert_int_equal(tries_until_refused(true), 8);
+	assert_int_equal(tries_until_refused(false), 50);
+	assert_int_equal(refused, 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rule_3_two_versions_never_share_a_request),
+		cmocka_unit_test(only_its_own_failures_set_it_aside),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
