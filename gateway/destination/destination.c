@@ -69,6 +69,14 @@ destination_close(struct destination *d)
 	free(d);
 }
 
+void
+destination_check(const struct destination *d, const struct config *cfg,
+    struct buf *why)
+{
+	if (d->kind->check != NULL)
+		d->kind->check(d->self, cfg, why);
+}
+
 const char *
 destination_name(const struct destination *d)
 {
@@ -112,17 +120,6 @@ destination_deliver(struct destination *d, struct destination_item *items,
 	}
 	d->kind->deliver(d->self, items, n, ret);
 	ret->elapsed_ms = clock_mono_ms() - began;
-}
-
-void
-destination_quote(struct destination_item *item, const char *said)
-{
-	size_t n = strlen(item->reason);
-
-	if (said[0] == '\0')
-		return;
-	item->quote_at = n;
-	(void)snprintf(item->reason + n, sizeof(item->reason) - n, ": %s", said);
 }
 
 void
