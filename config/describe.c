@@ -3,6 +3,7 @@
  */
 #include <assert.h>
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/config_int.h"
@@ -27,6 +28,30 @@ add_shortened(struct buf *b, const char *s)
 	(void)buf_add_str(b, "...");
 }
 
+/* A URL's user and query may be secrets, and what is found goes into logs. */
+static void
+add_found(struct buf *b, const char *s)
+{
+	const char *host = strstr(s, "://");
+	const char *at = host != NULL ? strrchr(host, '@') : NULL;
+	size_t query = strcspn(s, "?#");
+	char *shown;
+
+	if (host == NULL) {
+		add_shortened(b, s);
+		return;
+	}
+	if (at == NULL)
+		at = host + 3;
+	if (at > s + query)
+		query = strlen(s);
+	shown = xasprintf("%.*s%s%.*s%s", (int)(host + 3 - s), s,
+	    *at == '@' ? "..." : "", (int)(s + query - at), at,
+	    s[query] != '\0' ? "?..." : "");
+	add_shortened(b, shown);
+	free(shown);
+}
+
 void
 config_describe_found(const struct node *n, struct buf *b)
 {
@@ -44,7 +69,7 @@ config_describe_found(const struct node *n, struct buf *b)
 		break;
 	}
 	(void)buf_add_str(b, n->quoted ? "the quoted text `" : "`");
-	add_shortened(b, n->text);
+	add_found(b, n->text);
 	(void)buf_add_char(b, '`');
 }
 

@@ -285,11 +285,13 @@ check_options(struct config_check *c, const void *section)
 
 	if (!token_url_ok(o->token_url))
 		config_problem(c, o->line, "token_url",
-		    "found `%.100s`; wanted http:// or https://, without a user",
-		    o->token_url);
-	if ((o->client_secret_file == NULL) == (o->private_key_file == NULL))
-		config_problem(c, o->line, "client_secret_file",
-		    "either client_secret_file or private_key_file is needed");
+		    "wanted http:// or https://, a host and a path, without a user");
+	if (o->client_secret_file == NULL && o->private_key_file == NULL)
+		config_problem(c, o->line, "client_secret_file", "is missing; wanted "
+		    "it, or private_key_file");
+	if (o->client_secret_file != NULL && o->private_key_file != NULL)
+		config_problem(c, o->line, "client_secret_file", "stands beside "
+		    "private_key_file; wanted one of them");
 	if (o->private_key_file == NULL && (o->certificate_file != NULL ||
 		o->key_id != NULL || o->key_passphrase_file != NULL ||
 		o->assertion_audience != NULL || o->algorithm != JWT_AUTO))

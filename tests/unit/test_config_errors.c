@@ -480,7 +480,7 @@ proxies(void **state)
 		"that is reached by http://\n" },
 	    { IN_WEB("  proxy: {url: http://u:p@proxy:3128}\n"),
 		"t.yaml:5: destinations[].proxy.url: found "
-		"`http://u:p@proxy:3128`, which holds a user; users and secrets "
+		"`http://...@proxy:3128`, which holds a user; users and secrets "
 		"go into options of their own; wanted a URL, such as "
 		"https://pacs.example.org/dicom-web\n" },
 	    { IN_WEB("  proxy: {url: http://proxy:3128, user: 'a:b',\n"
