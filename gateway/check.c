@@ -1,6 +1,7 @@
 /* check.c - is the configuration one that we could start with. */
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "gateway/base/cleanup.h"
 #include "gateway/destination/destination.h"
@@ -71,6 +72,38 @@ check_listeners(const char *path, const struct config *cfg, struct buf *problems
 		buf_free(&why);
 	}
 	return good;
+}
+
+static bool
+try_destination(const char *path, const struct config *cfg,
+    const struct config_destination *d, struct buf *problems)
+{
+	struct buf why = BUF_INIT(4096);
+	struct destination *opened;
+	int r = destination_open(d, NULL, &opened, &why);
+
+	if (r == 0) {
+		if (why.len == 0)
+			destination_check(opened, cfg, &why);
+		destination_close(opened);
+	}
+	if (r < 0 || why.len > 0)
+		(void)buf_printf(problems, "%s:%u: destination %s: %s%s\n", path,
+		    d->line, d->name, r < 0 ? "" : "warning: ",
+		    why.len > 0 ? why.data : strerror(-r));
+	buf_free(&why);
+	return r == 0;
+}
+
+int
+gateway_try_destinations(const char *path, const struct config *cfg,
+    struct buf *problems)
+{
+	bool good = true;
+
+	for (size_t i = 0; i < cfg->destinations.n; i++)
+		good &= try_destination(path, cfg, cfg->destinations.v[i], problems);
+	return good ? 0 : GATEWAY_BAD_CONFIG;
 }
 
 int

@@ -58,6 +58,10 @@ void gateway_register_kinds(void);
 /* 0 and a snapshot, or GATEWAY_BAD_CONFIG with the problems, one per line. What
  * only opening can tell (keys that do not fit certificates) is found, too. */
 int  gateway_load(const char *path, const struct config **ret, struct buf *problems);
+/* causewayd -t: opens the destinations, without a call to any. Problems as above;
+ * what is no more than a warning says so. 0, or GATEWAY_BAD_CONFIG. */
+int  gateway_try_destinations(const char *path, const struct config *cfg,
+	 struct buf *problems);
 int  gateway_listener_tls(const struct config_listen *l, struct assoc_tls **ret,
 	 struct buf *why);
 

@@ -123,22 +123,32 @@ print_config(const struct config *cfg)
 }
 
 static int
+check(const struct options *opt, const struct config *cfg)
+{
+	struct buf problems = BUF_INIT(PROBLEMS_MAX);
+	int status = gateway_try_destinations(opt->config_path, cfg, &problems);
+
+	if (problems.len > 0)
+		(void)fputs(problems.data, stderr);
+	buf_free(&problems);
+	if (status == 0 && opt->verbose)
+		status = print_config(cfg);
+	config_unref(cfg);
+	return status;
+}
+
+static int
 run(const struct options *opt, const struct config *cfg)
 {
 	int status;
 
-	if (opt->check) {
-		status = opt->verbose ? print_config(cfg) : 0;
-		config_unref(cfg);
-		return status;
-	}
 	set_timezone(cfg);
 	if (http_global_init() < 0) {
 		(void)fprintf(stderr, "causewayd: libcurl cannot start\n");
 		config_unref(cfg);
 		return GATEWAY_FAILED;
 	}
-	status = gateway_run(opt->config_path, cfg);
+	status = opt->check ? check(opt, cfg) : gateway_run(opt->config_path, cfg);
 	http_global_cleanup();
 	return status;
 }

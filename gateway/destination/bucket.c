@@ -212,6 +212,11 @@ check_options(struct config_check *c, const void *section)
 		strspn(o->expected_owner, "0123456789") != 12))
 		config_problem(c, o->line, "expected_bucket_owner", "must be the 12 "
 		    "digits of an account");
+	/* A server of one's own may have something else before it. */
+	if (o->endpoint == NULL && !http_credential_signs(&o->credential))
+		config_problem(c, o->line, "credential", "Amazon's S3 wants keys of "
+		    "AWS: one of aws_keys, aws_profile, aws_process, "
+		    "aws_rolesanywhere");
 }
 
 static const char *const encryptions[] = { "none", "aes256", "kms", NULL };

@@ -104,6 +104,9 @@ struct destination_look {
 int  destination_open(const struct config_destination *cfg, struct spool *sp,
 	 struct destination **ret, struct buf *why);
 void destination_close(struct destination *d);	/* no call may run */
+/* What else of cfg does not go with it, in words; why stays empty: nothing. */
+void destination_check(const struct destination *d, const struct config *cfg,
+    struct buf *why);
 const char *destination_name(const struct destination *d);
 const char *destination_type(const struct destination *d);
 const struct destination_limits *destination_limits(const struct destination *d);
@@ -164,6 +167,8 @@ struct destination_kind {
 	int  (*open)(const struct destination_context *ctx,
 	     struct destination_limits *ret_limits, void **ret, struct buf *why);
 	void (*close)(void *self);
+	void (*check)(const void *self, const struct config *cfg, struct buf *why);
+					/* NULL: nothing to check */
 	void (*deliver)(void *self, struct destination_item *items, size_t n,
 	     struct destination_result *ret);
 	void (*probe)(void *self, struct destination_result *ret);

@@ -126,6 +126,24 @@ probe_pacs(void *self, struct destination_result *ret)
 	pacs_call_end(c);
 }
 
+/* The PACS calls us to report, by the title that it knows us by. */
+static void
+check_title(const void *self, const struct config *cfg, struct buf *why)
+{
+	const struct pacs_options *o = ((const struct pacs *)self)->o;
+
+	if (o->commitment == PACS_COMMIT_NEVER ||
+	    cfg->gateway->called == CONFIG_CALLED_ANY)
+		return;
+	for (size_t i = 0; i < cfg->gateway->ae_titles.n; i++) {
+		if (strcmp(cfg->gateway->ae_titles.v[i], o->calling) == 0)
+			return;
+	}
+	(void)buf_printf(why, "calling_ae_title: %s is none of gateway.ae_titles, so "
+	    "%s cannot report storage commitment to it: add it there, or write "
+	    "`commitment: never`", o->calling, o->ae_title);
+}
+
 /* ---- options ----------------------------------------------------------------- */
 
 static void
@@ -275,6 +293,7 @@ const struct destination_kind destination_dimse = {
 	},
 	.open = open_pacs,
 	.close = close_pacs,
+	.check = check_title,
 	.deliver = pacs_deliver,
 	.probe = probe_pacs,
 	.cancel = cancel_pacs,

@@ -398,6 +398,18 @@ check_needed(struct config_check *c, const struct ahi_options *o)
 }
 
 static void
+check_credentials(struct config_check *c, const struct ahi_options *o)
+{
+	if (o->credential.kind != NULL && !http_credential_signs(&o->credential))
+		config_problem(c, o->line, "credential", "wanted keys of AWS: one of "
+		    "aws_keys, aws_profile, aws_process, aws_rolesanywhere; a token "
+		    "for DICOMweb is a dicomweb_credential");
+	if (http_credential_signs(&o->dicomweb_credential))
+		config_problem(c, o->line, "dicomweb_credential", "wanted a token, as "
+		    "of oauth2_client_credentials; without one `credential` signs");
+}
+
+static void
 check_names(struct config_check *c, const struct ahi_options *o)
 {
 	if (!region_ok(o->region))
@@ -426,6 +438,7 @@ check_ahi(struct config_check *c, const void *section)
 	const struct ahi_options *o = section;
 
 	check_needed(c, o);
+	check_credentials(c, o);
 	check_names(c, o);
 	if (o->kms_key != NULL && strcmp(encryptions[o->sse], "kms") != 0)
 		config_problem(c, o->line, "kms_key", "has no effect without `sse: "

@@ -179,6 +179,17 @@ static const char *const flavors[] = { "generic", "orthanc", "google", "azure",
 	"dcm4chee", NULL };
 static const char *const conflicts[] = { "refuse", "replace", NULL };
 
+static void
+check_stow(struct config_check *c, const void *section)
+{
+	const struct stow_options *o = section;
+
+	if (http_credential_signs(&o->credential))
+		config_problem(c, o->line, "credential", "keys of AWS sign for S3 and "
+		    "HealthImaging alone: the latter's DICOMweb is `type: "
+		    "healthimaging`, `mode: stow`");
+}
+
 static const struct config_option table[] = {
 	{ .name = "url", .type = CONFIG_URL, .required = true,
 	    .offset = offsetof(struct stow_options, url),
@@ -227,6 +238,7 @@ const struct destination_kind destination_dicomweb = {
 			.name = "destinations[]",
 			.size = sizeof(struct stow_options),
 			.options = table,
+			.check = check_stow,
 		},
 	},
 	.open = open_stow,

@@ -45,6 +45,14 @@ http_credential_kinds(void)
 	return kinds;
 }
 
+bool
+http_credential_signs(const struct config_choice *choice)
+{
+	/* config is the kind's first member, see the table. */
+	return choice->kind != NULL &&
+	    ((const struct http_credential_kind *)choice->kind)->signs;
+}
+
 static bool
 header_text_ok(const char *s)
 {

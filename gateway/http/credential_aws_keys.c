@@ -224,6 +224,7 @@ const struct http_credential_kind http_credential_aws_keys = {
 			.check = check_options,
 		},
 	},
+	.signs = true,
 	.open = open_keys,
 	.close = close_keys,
 	.apply = apply_keys,

@@ -225,6 +225,7 @@ const struct http_credential_kind http_credential_aws_process = {
 			.options = table,
 		},
 	},
+	.signs = true,
 	.open = open_process,
 	.close = close_process,
 	.apply = apply_process,

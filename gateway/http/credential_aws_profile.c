@@ -354,6 +354,7 @@ const struct http_credential_kind http_credential_aws_profile = {
 			.check = check_options,
 		},
 	},
+	.signs = true,
 	.open = open_profile,
 	.close = close_profile,
 	.apply = apply_profile,

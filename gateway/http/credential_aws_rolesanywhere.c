@@ -299,6 +299,7 @@ const struct http_credential_kind http_credential_aws_rolesanywhere = {
 			.check = check_options,
 		},
 	},
+	.signs = true,
 	.open = open_roles,
 	.close = close_roles,
 	.apply = apply_roles,

@@ -171,6 +171,8 @@ struct http_signing {
 
 struct http_credential_kind {
 	struct config_kind config;	/* name and option table */
+	bool signs;			/* keys of AWS: it signs for a service, and only
+					 * that */
 	/* Reads what must be there; why for people, after success a warning. */
 	int  (*open)(const void *options, const struct http_credential_options *opt,
 	     void **ret, struct buf *why);
@@ -191,6 +193,8 @@ struct http_credential_kind {
 	/* "user site7 with password_file …", for a 401. NULL: nothing to say. */
 	void (*describe)(void *cred, struct buf *b);
 };
+/* Whether what the configuration chose signs; kind NULL: no. */
+bool http_credential_signs(const struct config_choice *choice);
 /* The table, NULL-ended, for main.c (config) and for us. */
 const struct http_credential_kind *const *http_credential_kinds(void);
 
