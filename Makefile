@@ -185,14 +185,16 @@ demo bench:
 	+@$(MAKE) --no-print-directory all $(if $(filter bench,$@),bench-programs)
 	+@CAUSEWAY_BUILD=$(abspath $(BUILD)) tests/$@/run
 
-# Every fuzzer for FUZZ_TIME seconds; what it finds stays in build-fuzz/.
+# Every fuzzer for FUZZ_TIME seconds, from tests/fuzz/seeds/NAME where that is; what
+# it finds stays in build-fuzz/.
 FUZZ_TIME ?= 60
 fuzz:
 	@packaging/install-deps dev
 	+@$(MAKE) --no-print-directory CC=clang CXX=clang++ SAN=fuzzer fuzz-programs
 	@set -e; for f in $(FUZZERS:$(BUILD)/%=build-fuzz/%); do \
 	    mkdir -p $$f.corpus; echo "== $$f"; \
-	    $$f -max_total_time=$(FUZZ_TIME) -artifact_prefix=$$f- $$f.corpus; done
+	    $$f -max_total_time=$(FUZZ_TIME) -artifact_prefix=$$f- $$f.corpus \
+	    $$(find tests/fuzz/seeds/$${f##*/} -maxdepth 0 2>/dev/null); done
 
 unit-programs: $(UNIT)
 
