@@ -381,10 +381,22 @@ lane_run(struct lane *l, int64_t now_ms)
 		set_state(l, UPLOAD_UP, "");
 	if (l->state == UPLOAD_DOWN && now_ms >= l->next_try_ms && !l->probing)
 		start_probe(l);
+	if (l->stale && l->state == UPLOAD_UP)
+		lane_look(l, now_ms);
 	while (l->state == UPLOAD_UP && has_room(l, &least)) {
 		if (!start_request(l, least, now_ms))
 			break;
 	}
+}
+
+/* While nothing can leave, arrivals for others must not cost a look at what waits
+ * here. */
+void
+lane_look(struct lane *l, int64_t now_ms)
+{
+	l->stale = l->held || l->closed || l->state == UPLOAD_DOWN;
+	if (!l->stale)
+		lane_refresh(l, now_ms);
 }
 
 static int64_t

@@ -110,7 +110,7 @@ refresh_lanes(struct upload *u, int64_t now_ms)
 
 	(void)spool_debts(u->sp, read_hold, u);
 	TAILQ_FOREACH(l, &u->lanes, link)
-		lane_refresh(l, now_ms);
+		lane_look(l, now_ms);
 }
 
 /* ---- reload ---- */

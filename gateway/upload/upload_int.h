@@ -67,6 +67,7 @@ struct lane {
 	enum upload_state state;	/* UP, DOWN or BUSY */
 	char	 reason[400];
 	bool	 held;			/* by an operator */
+	bool	 stale;			/* its queue, until something can leave */
 	bool	 closed;		/* by a window */
 	uint64_t limit;			/* bytes/s of all connections; 0: none */
 	int64_t	 window_ends_ms;	/* wall; CLOCK_NEVER */
@@ -158,6 +159,8 @@ void lane_await_return(struct lane *l);	/* of one that is retiring */
 /* ---- refresh.c ---- */
 
 void lane_refresh(struct lane *l, int64_t now_ms);
+/* Refreshes its queue, or lets lane_run() do so when something can leave again. */
+void lane_look(struct lane *l, int64_t now_ms);
 /* After work of a job has come back, or there was none (schedule_rest). */
 void lane_rest(struct lane *l, struct job *j, int64_t now_ms);
 
