@@ -27,33 +27,11 @@ free_json(json_t **p)
 
 /* ---- one call ------------------------------------------------------------ */
 
-struct text_body { const char *text; size_t len, at; };
-
-static ssize_t
-give_text(void *arg, void *data, size_t size)
-{
-	struct text_body *b = arg;
-	size_t n = b->len - b->at;
-
-	if (n > size)
-		n = size;
-	memcpy(data, b->text + b->at, n);
-	b->at += n;
-	return (ssize_t)n;
-}
-
-static int
-rewind_text(void *arg)
-{
-	((struct text_body *)arg)->at = 0;
-	return 0;
-}
-
 static void
 call(struct ahi *a, const char *method, const char *path, const char *text,
     struct http_reply *reply)
 {
-	struct text_body body = { .text = text };
+	struct http_memory body = { .data = text };
 	char sha256[65];
 	struct http_request req = {
 		.method = method,
@@ -66,9 +44,9 @@ call(struct ahi *a, const char *method, const char *path, const char *text,
 		body.len = strlen(text);
 		sha256_hex(text, body.len, sha256);
 		req.content_type = "application/json";
-		req.body = give_text;
+		req.body = http_memory_read;
 		req.body_arg = &body;
-		req.body_rewind = rewind_text;
+		req.body_rewind = http_memory_rewind;
 		req.body_length = body.len;
 		req.sha256 = sha256;
 	}

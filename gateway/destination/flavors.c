@@ -59,28 +59,6 @@ delete_dicomweb(struct stow *s, const struct spool_instance *in,
 	return delete_path(s->http, path, ret);
 }
 
-struct text_body { const char *text; size_t at; };
-
-static ssize_t
-give_text(void *arg, void *data, size_t size)
-{
-	struct text_body *b = arg;
-	size_t n = strlen(b->text) - b->at;
-
-	if (n > size)
-		n = size;
-	memcpy(data, b->text + b->at, n);
-	b->at += n;
-	return (ssize_t)n;
-}
-
-static int
-rewind_text(void *arg)
-{
-	((struct text_body *)arg)->at = 0;
-	return 0;
-}
-
 /* Orthanc's own identifier of an instance: five groups of hexadecimal digits. */
 static bool
 orthanc_id_ok(const char *id)
@@ -121,15 +99,16 @@ delete_orthanc(struct stow *s, const struct spool_instance *in,
     struct destination_result *ret)
 {
 	AUTO(http_reply_free) struct http_reply reply = { 0 };
-	struct text_body body = { .text = in->sop_instance };
+	struct http_memory body = { .data = in->sop_instance,
+		.len = strlen(in->sop_instance) };
 	struct http_request req = {
 		.method = "POST",
 		.path = "/tools/lookup",
 		.content_type = "text/plain",
-		.body = give_text,
+		.body = http_memory_read,
 		.body_arg = &body,
-		.body_rewind = rewind_text,
-		.body_length = strlen(body.text),
+		.body_rewind = http_memory_rewind,
+		.body_length = body.len,
 		.reply_max = LOOKUP_MAX,
 		.deadline_ms = CLOCK_NEVER,
 	};

@@ -101,7 +101,7 @@ delete_some(struct s3 *s, const char *const *keys, size_t n,
 	struct destination_result result = *ret;
 	struct s3_request q = { .method = "POST", .action = "s3:DeleteObject",
 		.query = "delete=", .content_type = "application/xml" };
-	struct s3_memory m;
+	struct http_memory m;
 	enum s3_said said;
 	char sha256[65], md5[32], checksum[64];
 
@@ -114,7 +114,7 @@ delete_some(struct s3 *s, const char *const *keys, size_t n,
 	(void)buf_add_str(&b, "</Delete>");
 	if (buf_error(&b) < 0)
 		abort();	/* keys are bounded */
-	m = (struct s3_memory){ .data = b.data, .len = b.len };
+	m = (struct http_memory){ .data = b.data, .len = b.len };
 	s3_use_memory(&q, &m, sha256);
 	add_digest(&q, &b, md5, checksum);
 	said = s3_call(s, &q, &a, &result);

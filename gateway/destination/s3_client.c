@@ -117,35 +117,15 @@ s3_close(struct s3 *s)
 
 /* ---- bodies -------------------------------------------------------------- */
 
-static ssize_t
-give_memory(void *arg, void *data, size_t size)
-{
-	struct s3_memory *m = arg;
-	size_t n = m->len - m->at;
-
-	if (n > size)
-		n = size;
-	memcpy(data, m->data + m->at, n);
-	m->at += n;
-	return (ssize_t)n;
-}
-
-static int
-rewind_memory(void *arg)
-{
-	((struct s3_memory *)arg)->at = 0;
-	return 0;
-}
-
 void
-s3_use_memory(struct s3_request *q, struct s3_memory *m, char sha256[static 65])
+s3_use_memory(struct s3_request *q, struct http_memory *m, char sha256[static 65])
 {
 	sha256_hex(m->data, m->len, sha256);
 	q->sha256 = sha256;
 	q->length = m->len;
-	q->body = give_memory;
+	q->body = http_memory_read;
 	q->body_arg = m;
-	q->rewind = rewind_memory;
+	q->rewind = http_memory_rewind;
 }
 
 static ssize_t

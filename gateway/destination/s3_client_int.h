@@ -93,9 +93,8 @@ void s3_tell(const struct s3_answer *a, struct destination_result *ret);
 void s3_add_encoded(struct buf *b, const char *text, bool slashes);
 
 /* Bodies. */
-struct s3_memory { const char *data; size_t len, at; };
 struct s3_range { struct instance_file *file; uint64_t from, length, at; };
-void s3_use_memory(struct s3_request *q, struct s3_memory *m, char sha256[static 65]);
+void s3_use_memory(struct s3_request *q, struct http_memory *m, char sha256[static 65]);
 void s3_use_range(struct s3_request *q, struct s3_range *g, const char *sha256);
 
 /* ---- s3_fault.c ---------------------------------------------------------- */

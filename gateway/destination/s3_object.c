@@ -189,7 +189,7 @@ enum s3_said
 s3_put_text(struct s3 *s, const char *key, const char *content_type,
     const char *text, size_t len, bool only_new, struct destination_result *ret)
 {
-	struct s3_memory m = { .data = text, .len = len };
+	struct http_memory m = { .data = text, .len = len };
 	struct s3_request q = { .method = "PUT", .action = PUT_ACTION, .key = key,
 		.content_type = content_type };
 	enum s3_said said;

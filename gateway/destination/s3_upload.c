@@ -333,7 +333,7 @@ complete_once(struct sending *g, const struct buf *list, struct s3_answer *a)
 		.key = g->o->key, .content_type = "application/xml",
 		.large = true };
 	AUTO_FREE char *query = upload_query(g->u.id, NULL, 0);
-	struct s3_memory m = { .data = list->data, .len = list->len };
+	struct http_memory m = { .data = list->data, .len = list->len };
 	enum s3_said said;
 	char sha256[65];
 

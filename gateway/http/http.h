@@ -82,6 +82,11 @@ typedef ssize_t http_body_fn(void *arg, void *buf, size_t size);
  * reply's content_type is known by then. */
 typedef int http_sink_fn(void *arg, const void *data, size_t len);
 
+/* A body that is in memory, which is borrowed: body, body_rewind and body_arg. */
+struct http_memory { const char *data; size_t len, at; };
+ssize_t http_memory_read(void *memory, void *buf, size_t size);
+int	http_memory_rewind(void *memory);
+
 struct http_header { const char *name, *value; };
 
 struct http_request {

@@ -36,31 +36,6 @@ make_body(const struct roles_options *o)
 	return text;
 }
 
-struct body_reader {
-	const char *text;
-	size_t	    len, at;
-};
-
-static ssize_t
-give_body(void *arg, void *buf, size_t size)
-{
-	struct body_reader *b = arg;
-	size_t n = b->len - b->at < size ? b->len - b->at : size;
-
-	memcpy(buf, b->text + b->at, n);
-	b->at += n;
-	return (ssize_t)n;
-}
-
-static int
-rewind_body(void *arg)
-{
-	struct body_reader *b = arg;
-
-	b->at = 0;
-	return 0;
-}
-
 static int
 hash_body(const char *text, char ret[static 65])
 {
@@ -114,7 +89,7 @@ post_request(const struct roles *c, const struct roles_signer *k,
     int64_t now_ms, struct http_reply *reply)
 {
 	AUTO_FREE char *text = make_body(c->o);
-	struct body_reader body = { .text = text };
+	struct http_memory body = { .data = text };
 	char hash[65];
 
 	if (text == NULL || hash_body(text, hash) < 0)
@@ -126,9 +101,9 @@ post_request(const struct roles *c, const struct roles_signer *k,
 	    .accept = "application/json",
 	    .content_type = "application/json",
 	    .sha256 = hash,
-	    .body = give_body,
+	    .body = http_memory_read,
 	    .body_arg = &body,
-	    .body_rewind = rewind_body,
+	    .body_rewind = http_memory_rewind,
 	    .body_length = body.len,
 	    .reply_max = ANSWER_MAX,
 	    .urgent = true,

@@ -81,33 +81,6 @@ form_free(struct token_form *f)
 	secret_free(f->secret);
 }
 
-struct form_reader {
-	const struct buf *body;
-	size_t at;
-};
-
-static ssize_t
-give_form(void *arg, void *buf, size_t size)
-{
-	struct form_reader *f = arg;
-	size_t n = f->body->len - f->at;
-
-	if (n > size)
-		n = size;
-	memcpy(buf, f->body->data + f->at, n);
-	f->at += n;
-	return (ssize_t)n;
-}
-
-static int
-rewind_form(void *arg)
-{
-	struct form_reader *f = arg;
-
-	f->at = 0;
-	return 0;
-}
-
 /* ---- refusals ------------------------------------------------------------ */
 
 static const struct {
@@ -296,7 +269,7 @@ free_token(void *value)
 static int
 post_form(struct token_source *s, struct token_form *f, struct http_reply *r)
 {
-	struct form_reader reader = { .body = &f->body };
+	struct http_memory body = { .data = f->body.data, .len = f->body.len };
 	const struct http_header authorization = { "Authorization",
 		f->authorization };
 	const struct http_request req = {
@@ -306,10 +279,10 @@ post_form(struct token_source *s, struct token_form *f, struct http_reply *r)
 		.content_type = "application/x-www-form-urlencoded",
 		.headers = &authorization,
 		.n_headers = f->authorization != NULL ? 1 : 0,
-		.body = give_form,
-		.body_arg = &reader,
+		.body = http_memory_read,
+		.body_arg = &body,
 		.body_length = f->body.len,
-		.body_rewind = rewind_form,
+		.body_rewind = http_memory_rewind,
 		.reply_max = ANSWER_MAX,
 		.urgent = true,
 		.deadline_ms = clock_mono_ms() + ASK_MS,
