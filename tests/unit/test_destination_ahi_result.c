@@ -39,6 +39,8 @@ enum s3_said
 s3_get(struct s3 *s, const char *key, http_sink_fn *sink, void *arg,
     struct destination_result *ret)
 {
+	size_t times;
+
 	(void)s;
 	(void)ret;
 	if (broken != S3_DONE)
@@ -46,7 +48,9 @@ s3_get(struct s3 *s, const char *key, http_sink_fn *sink, void *arg,
 	for (size_t i = 0; i < n_objects; i++) {
 		if (strcmp(objects[i].key, key) != 0)
 			continue;
-		for (size_t at = 0; at < repeats * objects[i].len;) {
+		/* Of a list; a manifest ends. */
+		times = strstr(key, ".ndjson") != NULL ? repeats : 1;
+		for (size_t at = 0; at < times * objects[i].len;) {
 			size_t from = at % objects[i].len;
 			size_t n = objects[i].len - from;
 
