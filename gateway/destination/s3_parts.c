@@ -60,8 +60,13 @@ list_etags(const struct s3_upload *u)
 
 	while (n > 0 && u->etag[n - 1][0] == '\0')
 		n--;
-	for (unsigned i = 0; i < n; i++)
-		(void)json_array_append_new(list, json_string(u->etag[i]));
+	for (unsigned i = 0; i < n; i++) {
+		json_t *etag = json_string(u->etag[i]);
+
+		/* What is no text stands for a part that was not sent. */
+		(void)json_array_append_new(list, etag != NULL ? etag :
+		    json_string(""));
+	}
 	return list;
 }
 
@@ -206,6 +211,7 @@ s3_upload_listed(struct s3_upload *u, const char *xml, size_t len, bool *seen,
 
 	if (r < 0 || !l.listed)
 		return -EBADMSG;
-	*ret_next = l.more ? l.next : 0;
+	/* Beyond our own parts it could go on for ever. */
+	*ret_next = l.more && l.next <= u->n ? l.next : 0;
 	return 0;
 }

@@ -31,6 +31,7 @@ read_parts(const char *text, size_t size)
 
 	s3_upload_plan(&u, "k", 10, 35);
 	(void)s3_upload_listed(&u, text, size, seen, &next);
+	assert(next <= u.n);
 	for (unsigned i = 0; i < u.n; i++)
 		assert(!seen[i] || u.etag[i][0] != '\0');
 	s3_upload_free(&u);

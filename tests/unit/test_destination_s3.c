@@ -346,6 +346,27 @@ test_notes_fit(void **state)
 	buf_free(&b);
 }
 
+/* The others keep their numbers. */
+static void
+test_note_with_no_text(void **state)
+{
+	struct s3_upload u = { 0 }, v = { 0 };
+	struct buf b = BUF_INIT(SPOOL_NOTE_MAX);
+
+	(void)state;
+	s3_upload_plan(&u, "k", S3_PART_MIN, 3 * S3_PART_MIN);
+	(void)snprintf(u.id, sizeof(u.id), "id");
+	(void)snprintf(u.etag[0], sizeof(u.etag[0]), "\xff\xfe");
+	(void)snprintf(u.etag[1], sizeof(u.etag[1]), "two");
+	assert_int_equal(s3_upload_print(&u, "b", &b), 0);
+	assert_int_equal(s3_upload_parse(&v, b.data, "b", "k", 3 * S3_PART_MIN), 0);
+	assert_string_equal(v.etag[0], "");
+	assert_string_equal(v.etag[1], "two");
+	buf_free(&b);
+	s3_upload_free(&u);
+	s3_upload_free(&v);
+}
+
 static void
 test_listed_parts(void **state)
 {
@@ -361,6 +382,9 @@ test_listed_parts(void **state)
 	struct s3_upload u = { 0 };
 	bool seen[3] = { false };
 	unsigned next = 7;
+	static const char *const beyond = "<ListPartsResult><IsTruncated>true"
+	    "</IsTruncated><NextPartNumberMarker>4</NextPartNumberMarker>"
+	    "</ListPartsResult>";
 
 	(void)state;
 	s3_upload_plan(&u, "k", 10, 25);
@@ -371,6 +395,9 @@ test_listed_parts(void **state)
 	assert_string_equal(u.etag[0], "one");
 	assert_string_equal(u.etag[2], "end");
 	assert_int_equal(s3_upload_listed(&u, "<Error/>", 8, seen, &next), -EBADMSG);
+	assert_int_equal(s3_upload_listed(&u, beyond, strlen(beyond), seen, &next),
+	    0);
+	assert_int_equal(next, 0);
 	s3_upload_free(&u);
 }
 
@@ -386,6 +413,7 @@ main(void)
 		cmocka_unit_test(test_part_sizes),
 		cmocka_unit_test(test_notes),
 		cmocka_unit_test(test_notes_fit),
+		cmocka_unit_test(test_note_with_no_text),
 		cmocka_unit_test(test_listed_parts),
 	};
 
