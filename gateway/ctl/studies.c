@@ -164,8 +164,9 @@ print_origin(FILE *out, const json_t *s)
 	    ctl_time(ctl_str(s, "first_arrival"), first, sizeof(first)),
 	    ctl_time(ctl_str(s, "last_arrival"), last, sizeof(last)),
 	    ctl_str(s, "calling"), ctl_str(s, "address"), ctl_str(s, "called"));
-	AUTO_FREE char *content = xasprintf("%llu images in %llu series, %s; %llu "
+	AUTO_FREE char *content = xasprintf("%llu image%s in %llu series, %s; %llu "
 	    "still here", (unsigned long long)ctl_u64(s, "instances"),
+	    ctl_u64(s, "instances") == 1 ? "" : "s",
 	    (unsigned long long)ctl_u64(s, "series"),
 	    ctl_size(ctl_u64(s, "bytes"), size, sizeof(size)),
 	    (unsigned long long)ctl_u64(s, "kept"));
