@@ -151,7 +151,8 @@ weed(struct lane *l, struct request *rq)
 			char why[160];
 
 			(void)snprintf(why, sizeof(why), "larger (%" PRIu64
-			    " bytes) than %s", in->length, lim->instance_limit_name);
+			    " bytes) than %s: %" PRIu64, in->length,
+			    lim->instance_limit_name, lim->instance_bytes);
 			refuse_now(l, in->id, why, why);
 		} else {
 			rq->item[kept++] = rq->item[i];
@@ -351,7 +352,9 @@ retry_smaller(struct lane *l, struct job *j, struct fragment *f,
     const struct request *rq, int64_t now_ms)
 {
 	if (f->n == 1) {
-		static const char why[] = "larger than the destination takes (413)";
+		static const char why[] = "larger than the destination takes "
+		    "(413): raise its server's limit, such as nginx's "
+		    "client_max_body_size";
 
 		refuse_now(l, f->id[0], why, why);
 		free(f);
