@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 
 #define ZEROS_SIZE  65536
 #define SLURP_FIRST 4096
+#define SLURP_WAIT_MS 2000
 
 /* 0 or -errno of a call that restarts when a signal came. */
 #define RESTART(call)                                                   \
@@ -247,6 +249,24 @@ fdio_replace(int dirfd, const char *name, const void *data, size_t len,
 	return fdio_sync(dirfd);
 }
 
+/* Of a pipe, whose writer may take its time but not all of ours. */
+static ssize_t
+read_some(int fd, void *data, size_t size)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	ssize_t r;
+	int n;
+
+	for (;;) {
+		r = RESTART(read(fd, data, size));
+		if (r != -EAGAIN)
+			return r;
+		n = RESTART(poll(&p, 1, SLURP_WAIT_MS));
+		if (n <= 0)
+			return n < 0 ? n : -ETIMEDOUT;
+	}
+}
+
 /* The rest of fd, which may be of no known size (a pipe, /proc). */
 static int
 read_to_end(int fd, size_t max, char **ret, size_t *ret_len)
@@ -265,7 +285,7 @@ read_to_end(int fd, size_t max, char **ret, size_t *ret_len)
 				return -ENOMEM;
 			data = p;
 		}
-		r = RESTART(read(fd, data + len, size - len - 1));
+		r = read_some(fd, data + len, size - len - 1);
 		if (r < 0)
 			return (int)r;
 		if (r == 0)
@@ -287,7 +307,8 @@ fdio_slurp(int dirfd, const char *name, size_t max, char **ret,
 {
 	AUTO_CLOSE int fd = -1;
 
-	fd = fdio_openat(dirfd, name, O_RDONLY | O_NOCTTY, 0);
+	/* To open a pipe that nobody writes to would wait for ever. */
+	fd = fdio_openat(dirfd, name, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0);
 	if (fd < 0)
 		return fd;
 	return read_to_end(fd, max, ret, ret_len);

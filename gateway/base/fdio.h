@@ -36,7 +36,8 @@ int fdio_mkdir(int dirfd, const char *name, mode_t mode);	/* -EEXIST */
 /* Write tmp, sync, rename over name, sync the directory. */
 int fdio_replace(int dirfd, const char *name, const void *data, size_t len,
     mode_t mode);
-/* The whole file, NUL-terminated; -EFBIG past max. The caller frees. */
+/* The whole file, NUL-terminated; -EFBIG past max; -ETIMEDOUT for a pipe that nobody
+ * writes to any more. The caller frees. */
 int fdio_slurp(int dirfd, const char *name, size_t max, char **ret,
     size_t *ret_len);
 

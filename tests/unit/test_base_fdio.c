@@ -300,6 +300,24 @@ test_slurp_has_a_maximum(void **state)
 }
 
 static void
+test_slurp_waits_for_no_writer_for_ever(void **state)
+{
+	struct area *a = *state;
+	AUTO_FREE char *nothing = NULL, *text = NULL;
+	AUTO_CLOSE int writer = -1;
+	size_t len = 99;
+
+	assert_int_equal(mkfifoat(a->dir, "pipe", 0600), 0);
+	assert_int_equal(fdio_slurp(a->dir, "pipe", 99, &nothing, &len), 0);
+	assert_int_equal(len, 0);
+	writer = openat(a->dir, "pipe", O_RDWR | O_CLOEXEC);
+	assert_int_equal(write(writer, "half", 4), 4);
+	assert_int_equal(fdio_slurp(a->dir, "pipe", 99, &text, &len), -ETIMEDOUT);
+	assert_null(text);
+	assert_int_equal(unlinkat(a->dir, "pipe", 0), 0);
+}
+
+static void
 test_names(void **state)
 {
 	struct area *a = *state;
@@ -345,6 +363,7 @@ main(void)
 		TEST(test_replace_that_fails_leaves_the_old),
 		TEST(test_replace_survives_a_crashed_one),
 		TEST(test_slurp_has_a_maximum),
+		TEST(test_slurp_waits_for_no_writer_for_ever),
 		TEST(test_names),
 		TEST(test_space),
 	};
