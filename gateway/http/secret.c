@@ -14,6 +14,8 @@
 #include "gateway/http/http_int.h"
 #include "gateway/http/watch_int.h"
 
+#define BOM "\xef\xbb\xbf"	/* that Windows' editors begin a file with */
+
 struct secret_file {
 	char	       *path;
 	pthread_mutex_t mu;
@@ -66,6 +68,11 @@ read_bytes(const char *path, size_t max, char **ret, size_t *ret_len,
 	if (n > (ssize_t)max) {
 		explicit_bzero(text, max + 1);
 		return refuse(why, path, "is too long for a secret", -EFBIG);
+	}
+	if (n >= 3 && memcmp(text, BOM, 3) == 0) {
+		n -= 3;
+		memmove(text, text + 3, (size_t)n + 1);
+		explicit_bzero(text + n, 3);
 	}
 	*ret = TAKE_PTR(text);
 	*ret_len = (size_t)n;

@@ -121,6 +121,25 @@ test_token_is_taken(void **state)
 }
 
 static void
+test_mark_of_an_editor_is_no_secret(void **state)
+{
+	struct secret_file *s;
+	struct buf why = BUF_INIT(500);
+	char *text;
+
+	(void)state;
+	cloud_write(plain.dir, "secret", "\xef\xbb\xbf" "abc.def\r\n", 0600);
+	assert_int_equal(secret_open(path, &s, &why), 0);
+	assert_int_equal(secret_get(s, true, &text, &why), 0);
+	assert_string_equal(text, "abc.def");
+	secret_free(text);
+	secret_close(s);
+	cloud_write(plain.dir, "secret", "\xef\xbb\xbf", 0600);
+	assert_int_equal(secret_open(path, &s, &why), -EINVAL);
+	buf_free(&why);
+}
+
+static void
 test_nothing_is_sent_without(void **state)
 {
 	struct buf why = BUF_INIT(500);
@@ -217,6 +236,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rotated_password_is_taken),
 		cmocka_unit_test(test_token_is_taken),
+		cmocka_unit_test(test_mark_of_an_editor_is_no_secret),
 		cmocka_unit_test(test_nothing_is_sent_without),
 		cmocka_unit_test(test_bad_secret_files_are_refused),
 		cmocka_unit_test(test_users_that_basic_cannot_carry),
